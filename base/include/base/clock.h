@@ -1,0 +1,28 @@
+/* clock.h - the one clock: monotonic for timers and ages, wall for timestamps.
+ *
+ * Modules take a `const struct sl_clock *`; tests hand in one that they move themselves. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+struct sl_clock {
+    int64_t (*mono_ms)(void *ctx); /* milliseconds since some fixed moment; never steps */
+    int64_t (*wall_ms)(void *ctx); /* milliseconds since 1970-01-01T00:00:00Z; may step */
+    void *ctx;
+};
+
+/* The system's clocks: CLOCK_BOOTTIME (it goes on while the machine sleeps) and CLOCK_REALTIME. */
+extern const struct sl_clock sl_clock_system;
+
+static inline int64_t sl_mono_ms(const struct sl_clock *c)
+{
+    return c->mono_ms(c->ctx);
+}
+
+static inline int64_t sl_wall_ms(const struct sl_clock *c)
+{
+    return c->wall_ms(c->ctx);
+}
+
+#endif

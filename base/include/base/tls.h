@@ -1,0 +1,69 @@
+/* tls.h - TLS sessions as bytes in, bytes out, for clients and servers.
+ *
+ * The only room that knows Mbed TLS (2.28 and 3.x). No sockets: the owner of a connection feeds the
+ * bytes it received and sends the bytes it is given. A context holds certificates and settings and
+ * is shared by its sessions by reference count; replacing a context leaves running sessions on the
+ * old one. Loop thread only. */
+#ifndef BASE_TLS_H
+#define BASE_TLS_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct tls_context;
+struct tls_session;
+
+enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_OPTIONAL, TLS_CLIENT_CERT_REQUIRED };
+
+/* Paths are borrowed during the call. PEM or DER files. */
+struct tls_options {
+    bool server;
+    const char *cert_path, *key_path; /* ours: both or neither (a server needs both) */
+    const char *ca_path;  /* whom we trust: a client always needs it; a server, when it asks for
+                             certificates */
+    const char *crl_path; /* optional */
+    enum tls_client_cert client_cert; /* servers */
+    int min_version;                  /* 12 or 13; 0 means 12 */
+    const char *const *alpn;          /* NULL, or a NULL-ended list that must outlive the context */
+};
+
+/* Reads and checks the files: a missing, unreadable or mismatched one, or our own certificate being
+ * expired or not yet valid, is named in err with its path (expired: SL_TLS and the date). */
+SL_NODISCARD enum sl_code tls_context_new(struct tls_context **ret,
+                                          const struct tls_options *options, struct sl_err *err);
+struct tls_context *tls_context_ref(struct tls_context *c);
+void tls_context_unref(struct tls_context *c); /* accepts NULL */
+/* Our certificate's notAfter, seconds since 1970; 0 without one. */
+int64_t tls_context_not_after(const struct tls_context *c);
+
+/* server_name: what a client sends as SNI and verifies the certificate against (DNS name or IP
+ * literal); NULL for servers. */
+SL_NODISCARD enum sl_code tls_session_new(struct tls_session **ret, struct tls_context *c,
+                                          const char *server_name, struct sl_err *err);
+void tls_session_free(struct tls_session *s); /* accepts NULL */
+
+/* Feed bytes from the peer (n may be 0: a client's first call starts the handshake). Decrypted
+ * bytes are appended to plain_out, bytes to send to wire_out. All input is consumed. SL_OK: go on.
+ * SL_CLOSED: the peer closed the session properly. SL_TLS: failed for good; err says what and, for
+ * certificates, which check and what to do; send what is in wire_out (an alert) and close. */
+SL_NODISCARD enum sl_code tls_session_feed(struct tls_session *s, struct sl_slice in,
+                                           struct sl_buf *plain_out, struct sl_buf *wire_out,
+                                           struct sl_err *err);
+bool tls_session_established(const struct tls_session *s);
+/* Encrypt (only once established: SL_BUSY before). */
+SL_NODISCARD enum sl_code tls_session_write(struct tls_session *s, struct sl_slice plain,
+                                            struct sl_buf *wire_out, struct sl_err *err);
+/* Append a close_notify. */
+void tls_session_close(struct tls_session *s, struct sl_buf *wire_out);
+/* Subject common name of the peer's verified certificate into buf; empty when there is none. */
+struct sl_slice tls_session_peer_name(const struct tls_session *s, char *buf, size_t size);
+/* "TLSv1.3", "TLS-ECDHE-..."; static or session-owned strings. */
+const char *tls_session_version(const struct tls_session *s);
+const char *tls_session_cipher(const struct tls_session *s);
+/* Protocol agreed by ALPN, or NULL. */
+const char *tls_session_alpn(const struct tls_session *s);
+
+/* The library's version, "Mbed TLS 2.28.3" say. */
+const char *tls_library_version(void);
+
+#endif

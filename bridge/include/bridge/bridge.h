@@ -1,0 +1,96 @@
+/* bridge.h - the cloud side: an MQTT client over mutual TLS that sends what the outbox holds, and
+ * brings messages down.
+ *
+ * One connection, one state machine; reconnects by itself with full-jitter back-off. "Online" means
+ * that the cloud acknowledges. The outbox is told the link's state and is the only source of
+ * messages. Loop thread only. */
+#ifndef BRIDGE_BRIDGE_H
+#define BRIDGE_BRIDGE_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/msg.h"
+#include "store/outbox.h"
+
+#include <uv.h>
+
+enum bridge_state {
+    BRIDGE_DISABLED,
+    BRIDGE_RESOLVING,
+    BRIDGE_CONNECTING,
+    BRIDGE_HANDSHAKING,
+    BRIDGE_CONNACK,
+    BRIDGE_SUBSCRIBING,
+    BRIDGE_ONLINE,
+    BRIDGE_STALLED,  /* connected, but acknowledgements are overdue */
+    BRIDGE_DRAINING, /* stopping: waits for acknowledgements, then DISCONNECT */
+    BRIDGE_BACKOFF,
+    BRIDGE_STOPPED,
+};
+/* The interface's word for a state: online, stalled, connecting, offline, disabled. */
+const char *bridge_state_word(enum bridge_state s);
+
+struct bridge_subscription {
+    const char *cloud; /* filter in the cloud */
+    const char
+        *local;  /* filter here: '#' and '+' take over what those of `cloud` matched, in order */
+    uint8_t qos; /* 0 or 1 */
+};
+
+/* Strings and arrays are copied. */
+struct bridge_options {
+    uv_loop_t *loop;
+    const struct sl_clock *clock;
+    struct outbox *outbox;  /* borrowed until bridge_close()'s callback */
+    const char *gateway_id; /* first part of sluice-id */
+    const char *host;
+    uint16_t port;
+    const char *client_id;
+    const char *ca_path, *cert_path, *key_path; /* no ca: plain TCP (only for type mqtt) */
+    const char *username, *password;            /* optional (type mqtt) */
+    int protocol_version;                       /* 5 (falling back to 4 when refused) or 4 */
+    int64_t keep_alive_ms, connect_timeout_ms, reconnect_min_ms, reconnect_max_ms;
+    uint32_t in_flight_max;      /* publishes without acknowledgement */
+    double publishes_per_second; /* 0 for no limit */
+    uint64_t bytes_per_second;   /* 0 for no limit */
+    uint32_t payload_max;        /* larger ones go to the dead letters */
+    bool aws_limits;             /* topic: 256 bytes, 7 slashes; QoS at most 1 */
+    const struct bridge_subscription *subscriptions;
+    size_t subscription_count;
+};
+
+struct bridge_status {
+    enum bridge_state state;
+    int64_t since_wall_ms; /* of the interface's word, not of the inner state */
+    char cause[64];        /* short and stable: "connack-refused", "tls", "dns", "keep-alive" ... */
+    char error[384];       /* the last failure: what happened and what to do; "" after success */
+    uint64_t connects, connect_failures, published, acknowledged, received, dead, bytes_out,
+        bytes_in;
+    uint32_t in_flight;
+    int64_t round_trip_ms;    /* smoothed publish-to-acknowledgement */
+    int64_t next_attempt_ms;  /* until the next try, while in back-off */
+    int protocol_version;     /* in use */
+    int64_t cert_not_after_s; /* our certificate's end, 0 without one */
+};
+
+struct bridge_callbacks {
+    void *ctx;
+    void (*on_state)(void *ctx,
+                     const struct bridge_status *status); /* when word, cause or error changed */
+    /* A message from the cloud, its topic already the local one. The message is borrowed. */
+    void (*on_message)(void *ctx, struct sl_msg *m);
+};
+
+struct bridge;
+
+/* Checks the certificate files: one that is missing or bad does not fail, it leaves the bridge in
+ * back-off with the error in its status and is read again at every attempt (it may be renewed).
+ * Fails only for lack of memory. */
+SL_NODISCARD enum sl_code bridge_open(struct bridge **ret, const struct bridge_options *options,
+                                      const struct bridge_callbacks *callbacks, struct sl_err *err);
+/* Stop: no new publishes, wait up to grace_ms for acknowledgements, DISCONNECT, then closed(ctx)
+ * from the loop. */
+void bridge_close(struct bridge *b, int64_t grace_ms, void (*closed)(void *ctx), void *ctx);
+void bridge_get_status(const struct bridge *b, struct bridge_status *ret);
+
+#endif

@@ -1,0 +1,159 @@
+/* outbox.h - what waits for the cloud: three lanes, each one FIFO whose head may lie on disk.
+ *
+ * New messages go to memory. One that the cloud has not acknowledged within spill_after is appended
+ * to disk, and as long as a lane has anything on disk later messages queue behind it; while the
+ * link is known to be down nothing waits for it. One writer thread owns the only SQLite connection:
+ * it takes what has gathered, commits it as one transaction, and reports back to the loop.
+ *
+ * Promises: on_safe(SL_OK) is called only once the message is acknowledged by the cloud or
+ * committed (synced as `sync` says). accepted = delivered + waiting + lost, by lane, exactly, at
+ * all times. Numbers in a lane only grow and never repeat, across restarts and crashes too. Memory
+ * does not grow with the backlog; neither does start-up time.
+ *
+ * Loop thread only. Callbacks never run inside the call that caused them (they come from the loop),
+ * so callers need not be re-entrant. */
+#ifndef STORE_OUTBOX_H
+#define STORE_OUTBOX_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/msg.h"
+
+#include <uv.h>
+
+enum outbox_lane { OUTBOX_ALERT, OUTBOX_NORMAL, OUTBOX_TELEMETRY, OUTBOX_LANES };
+const char *outbox_lane_name(enum outbox_lane lane); /* "alert", "normal", "telemetry" */
+SL_NODISCARD bool outbox_lane_parse(struct sl_slice name, enum outbox_lane *ret);
+
+enum outbox_when_full { OUTBOX_DROP_OLDEST, OUTBOX_DROP_NEWEST, OUTBOX_REFUSE };
+enum outbox_sync { OUTBOX_SYNC_FULL, OUTBOX_SYNC_NORMAL, OUTBOX_SYNC_OFF };
+
+/* Why a message was lost: the ledger's rows. */
+enum outbox_loss {
+    OUTBOX_LOST_FULL,    /* max_bytes: oldest (or newest) dropped */
+    OUTBOX_LOST_AGE,     /* older than max_age, or its own ttl */
+    OUTBOX_LOST_DEAD,    /* the cloud can never take it: in the dead letters */
+    OUTBOX_LOST_DISK,    /* disk full or failing, and memory's bound reached */
+    OUTBOX_LOST_CORRUPT, /* a row failed its checksum, or a database was set aside */
+    OUTBOX_LOST_PURGED,  /* by hand */
+    OUTBOX_LOSSES
+};
+const char *outbox_loss_name(enum outbox_loss why);
+
+struct outbox_options {
+    uv_loop_t *loop;
+    const struct sl_clock *clock;
+    const char *path; /* queue.db; its folder exists. Borrowed during outbox_open() */
+    uint64_t
+        max_bytes; /* payload, topic, properties and a fixed overhead a row; covers all lanes */
+    int64_t max_age_ms;
+    enum outbox_when_full when_full;
+    int64_t spill_after_ms, commit_interval_ms;
+    enum outbox_sync sync;
+    uint64_t memory_max_bytes; /* bound of what is in memory only; 0 means 4 MiB */
+    uint32_t read_ahead;       /* messages read from disk ahead of sending; 0 means 256 */
+};
+
+/* What an accepted message is called back with, once: SL_OK when it is safe, SL_LIMIT when it was
+ * refused or dropped before it was safe (when_full, memory bound), SL_CLOSED when the outbox closed
+ * first. */
+typedef void outbox_safe_fn(void *ctx, enum sl_code result);
+
+/* A message on its way out, lent to the sender between outbox_take() and one of ack, dead, or
+ * return. */
+struct outbox_item {
+    struct sl_msg
+        *msg; /* topic is the cloud's; qos and retain as to be sent; wall_ms when accepted */
+    enum outbox_lane lane;
+    uint64_t number;   /* the identity's last part */
+    void *sender_data; /* the sender's own; NULL when taken */
+};
+
+struct outbox_lane_stats {
+    uint64_t accepted, delivered, waiting, lost; /* accepted = delivered + waiting + lost */
+    uint64_t waiting_bytes, on_disk;
+    int64_t oldest_wall_ms; /* of what waits; 0 when nothing does */
+    struct {
+        uint64_t count;
+        int64_t first_ms, last_ms; /* wall clock */
+    } loss[OUTBOX_LOSSES];
+};
+
+struct outbox_stats {
+    struct outbox_lane_stats lane[OUTBOX_LANES];
+    uint64_t in_memory, in_flight, commits, rows_written, bytes_written_estimate, dead;
+    uint64_t file_bytes;
+    bool disk_ok;
+    char disk_error[256]; /* when not disk_ok: what happened and what to do */
+    char
+        set_aside[512]; /* where a database that could not be used was moved at start; "" if none */
+};
+
+struct outbox;
+
+/* Opens or makes the database. One that cannot be used is moved aside with a date in its name and a
+ * fresh one is started (stats.set_aside tells). Where even that fails (read-only, full), the outbox
+ * runs in bounded memory, disk_ok is false, and the disk is tried again every few seconds. Fails
+ * only for lack of memory or threads. */
+SL_NODISCARD enum sl_code outbox_open(struct outbox **ret, const struct outbox_options *options,
+                                      struct sl_err *err);
+/* Spills what is in memory, waits for the commit (at most ~3 s), joins the writer, then calls
+ * closed(ctx) from the loop. */
+void outbox_close(struct outbox *o, void (*closed)(void *ctx), void *ctx);
+
+/* Accept m into lane (takes its own reference). on_safe may be NULL. False when when_full is
+ * `refuse` and there is no room, or memory is out: nothing was accepted and on_safe will not be
+ * called. */
+SL_NODISCARD bool outbox_put(struct outbox *o, enum outbox_lane lane, struct sl_msg *m,
+                             outbox_safe_fn *on_safe, void *ctx);
+
+/* ---- the sender's side (the bridge) ---- */
+
+/* Called from the loop when outbox_take() may give something again. */
+void outbox_on_ready(struct outbox *o, void (*ready)(void *ctx), void *ctx);
+/* The link's state: while it is up messages may stay in memory for spill_after; down, they go to
+ * disk at once and all items are to be returned. A fresh outbox is "down". */
+void outbox_set_link(struct outbox *o, bool up);
+/* Next to send: alert before normal before telemetry, each in order; NULL when there is nothing
+ * now. */
+struct outbox_item *outbox_take(struct outbox *o);
+void outbox_ack(struct outbox *o, struct outbox_item *item); /* delivered; item is gone */
+/* The cloud can never take it: to the dead letters, with a short reason. Item is gone. */
+void outbox_dead(struct outbox *o, struct outbox_item *item, const char *reason);
+/* The link was lost: everything taken goes back to where it was, in order. All items are gone. */
+void outbox_return_all(struct outbox *o);
+
+/* ---- looking at it ---- */
+
+void outbox_get_stats(const struct outbox *o, struct outbox_stats *ret);
+
+struct outbox_row {
+    enum outbox_lane lane;
+    uint64_t number;
+    int64_t wall_ms;
+    struct sl_slice topic, payload; /* valid during the call */
+    const char *reason;             /* dead letters; else NULL */
+};
+/* Visits what waits (or the dead letters), oldest first in lane order, at most limit rows;
+ * done(ctx, code) comes last. Both are called from the loop. lane OUTBOX_LANES means all. Messages
+ * that are in memory only are visited as well. */
+struct outbox_list_request {
+    enum outbox_lane lane;
+    bool dead;
+    uint32_t limit;
+    void (*row)(void *ctx, const struct outbox_row *row);
+    void (*done)(void *ctx, enum sl_code code, const char *error);
+    void *ctx;
+};
+SL_NODISCARD enum sl_code outbox_list(struct outbox *o, const struct outbox_list_request *request);
+
+/* For the command line when no gateway runs: opens the database read-only, visits, closes;
+ * blocking. SL_NOTFOUND when there is no database. */
+SL_NODISCARD enum sl_code outbox_list_file(const char *path,
+                                           const struct outbox_list_request *request,
+                                           struct sl_err *err);
+
+/* "3.40.1": the SQLite in use. */
+const char *outbox_library_version(void);
+
+#endif

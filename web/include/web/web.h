@@ -1,0 +1,66 @@
+/* web.h - the status page, the HTTP interface, metrics and the live WebSocket, on libwebsockets, on
+ * the gateway's own loop.
+ *
+ * Shows what it is given through struct web_view and owns nothing else. Never blocks the loop;
+ * clients, watches and output per client are bounded. Loop thread only. */
+#ifndef WEB_WEB_H
+#define WEB_WEB_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#include <uv.h>
+
+enum web_anonymous { WEB_ANONYMOUS_NONE, WEB_ANONYMOUS_READ, WEB_ANONYMOUS_FULL };
+
+typedef void web_tap_fn(void *ctx, struct sl_slice topic, struct sl_slice payload, int64_t wall_ms,
+                        bool retain);
+
+/* Everything the web side can see. JSON is appended to out. */
+struct web_view {
+    void *ctx;
+    void (*status)(void *ctx, struct sl_buf *out);  /* /api/v1/status: one object */
+    void (*metrics)(void *ctx, struct sl_buf *out); /* Prometheus text */
+    /* NULL-safe list endpoints: an array of at most limit rows that come after the key `after` (""
+     * from the start). False: 404. */
+    bool (*list)(void *ctx, const char *name, struct sl_slice after, unsigned limit,
+                 struct sl_buf *out);
+    /* /api/v1/history: {"series":..,"points":[[ms,value],..]} since wall ms; false when there is no
+     * such series. */
+    bool (*history)(void *ctx, struct sl_slice series, int64_t since_ms, struct sl_buf *out);
+    bool (*healthy)(void *ctx,
+                    struct sl_buf *reasons); /* false: reasons holds a JSON array of strings */
+    bool (*ready)(void *ctx, struct sl_buf *reasons);
+    bool (*login)(void *ctx, struct sl_slice user, struct sl_slice password); /* HTTP Basic */
+    /* Tap on topics that fit filter, until unwatch; NULL when refused (bad filter, bound reached).
+     * user is empty for anonymous. */
+    void *(*watch)(void *ctx, struct sl_slice user, struct sl_slice filter, web_tap_fn *fn,
+                   void *fn_ctx);
+    void (*unwatch)(void *ctx, void *watch);
+};
+
+struct web_options {
+    uv_loop_t *loop;
+    const char *bind;
+    uint16_t port; /* 0: any free one, see web_port() */
+    enum web_anonymous anonymous;
+    const char *cert_path, *key_path; /* both or neither: HTTPS */
+    struct web_view view;
+};
+
+struct web;
+/* Port in use, bad certificate: err says which key to change. */
+SL_NODISCARD enum sl_code web_open(struct web **ret, const struct web_options *options,
+                                   struct sl_err *err);
+uint16_t web_port(const struct web *w);
+void web_close(struct web *w, void (*closed)(void *ctx), void *ctx);
+
+struct web_stats {
+    uint64_t requests, errors, rejected;
+    uint32_t live_clients;
+};
+void web_get_stats(const struct web *w, struct web_stats *ret);
+const char *web_library_version(void);
+
+#endif
