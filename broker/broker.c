@@ -1,0 +1,467 @@
+/* broker.c - the broker's life, its loop turn, and the routing of messages. */
+#include "broker_internal.h"
+
+#include "client.h"
+#include "listener.h"
+#include "session.h"
+
+#include "base/log.h"
+#include "base/topic.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { TICK_MS = 1000, ROUTE_PER_TURN = 4096 };
+
+const char *broker_drop_name(enum broker_drop d)
+{
+    static const char *const names[BROKER_DROPS] = {
+        [BROKER_DROP_SLOW_READER] = "slow_reader", [BROKER_DROP_QUEUE_FULL] = "queue_full",
+        [BROKER_DROP_EXPIRED] = "expired",         [BROKER_DROP_TOO_LARGE] = "too_large",
+        [BROKER_DROP_INTERNAL] = "internal",
+    };
+    return names[d];
+}
+
+int64_t broker_now(struct broker *b)
+{
+    if (b->now_ms == 0)
+        b->now_ms = sl_mono_ms(b->options.clock);
+    return b->now_ms;
+}
+
+int64_t broker_wall(struct broker *b)
+{
+    return sl_wall_ms(b->options.clock);
+}
+
+/* ---- clients and sessions ---- */
+
+bool broker_add_client(struct broker *b, struct client *c)
+{
+    if (b->client_count >= b->options.max_connections || b->closing)
+        return false;
+    if (b->client_count == b->client_cap) {
+        uint32_t cap = b->client_cap ? b->client_cap * 2 : 16;
+        struct client **larger = realloc(b->clients, cap * sizeof *larger);
+        if (!larger)
+            return false;
+        b->clients = larger;
+        b->client_cap = cap;
+    }
+    c->index = b->client_count;
+    b->clients[b->client_count++] = c;
+    b->stats.connections_total++;
+    if (b->client_count > b->stats.clients_max)
+        b->stats.clients_max = b->client_count;
+    return true;
+}
+
+void broker_remove_client(struct broker *b, struct client *c)
+{
+    assert(b->clients[c->index] == c);
+    struct client *last = b->clients[--b->client_count];
+    b->clients[c->index] = last;
+    last->index = c->index;
+}
+
+void broker_bury(struct broker *b, struct session *s)
+{
+    assert(!s->client);
+    sl_map_remove(&b->sessions, session_key, s);
+    subs_remove_all(&b->subs, s);
+    if (s->will && !broker_publish(b, s->will)) /* the session's end sends it [MQTT-3.1.2-8] */
+        broker_count_drop(b, BROKER_DROP_INTERNAL);
+    if (b->buried_count == b->buried_cap) {
+        uint32_t cap = b->buried_cap ? b->buried_cap * 2 : 16;
+        struct session **larger = realloc(b->buried, cap * sizeof(struct session *));
+        if (!larger)
+            return; /* leaked rather than freed under somebody's feet: memory is out anyway */
+        b->buried = larger;
+        b->buried_cap = cap;
+    }
+    b->buried[b->buried_count++] = s;
+}
+
+/* Safe here: no route is under way at the end of a turn. Answers that name the session are out of
+ * date since it lost its subscriptions. */
+static void free_buried(struct broker *b)
+{
+    while (b->buried_count > 0)
+        session_free(b->buried[--b->buried_count]);
+}
+
+/* ---- routing ---- */
+
+static void deliver(struct broker *b, const struct topic_entry *e, struct sl_msg *m)
+{
+    frame_cache_begin(&b->frames, m);
+    for (uint32_t i = 0; i < e->match_count; i++) {
+        const struct match *t = &e->matches[i];
+        bool own = t->session->origin == m->origin; /* No Local [MQTT-3.8.3-3] */
+        uint8_t granted = own ? t->qos_own : t->qos;
+        if (granted == SUBS_NO_DELIVERY)
+            continue;
+        session_deliver(t->session, m, granted < m->qos ? granted : m->qos,
+                        m->retain && t->retain_as_published, own ? t->ids_own : t->ids, &b->frames);
+    }
+    b->frames.msg = NULL;
+}
+
+static void hand_out(struct broker *b, const struct topic_entry *e, struct sl_msg *m,
+                     struct broker_receipt *receipt)
+{
+    if (m->retain && b->options.retain && !retained_set(&b->retained, m))
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+    for (uint32_t i = 0; i < e->tap_count; i++)
+        e->taps[i]->fn(e->taps[i]->ctx, m, receipt);
+    deliver(b, e, m);
+}
+
+bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
+                  struct broker_receipt *receipt)
+{
+    struct topic_entry *e = subs_lookup(&b->subs, parts->topic);
+    if (!e) {
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+        broker_count_drop(b, BROKER_DROP_INTERNAL);
+        return false;
+    }
+    topic_entry_observe(e, parts->payload, parts->wall_ms);
+    if (e->match_count == 0 && e->tap_count == 0 && !parts->retain)
+        return false;
+    struct sl_msg *m = sl_msg_new(parts);
+    if (!m) {
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+        broker_count_drop(b, BROKER_DROP_INTERNAL);
+        return true;
+    }
+    hand_out(b, e, m, receipt);
+    sl_msg_unref(m);
+    return e->match_count > 0 || e->tap_count > 0;
+}
+
+bool broker_publish(struct broker *b, struct sl_msg *m)
+{
+    if (b->internal_count == BROKER_INTERNAL_QUEUE_MAX || !sl_topic_valid(sl_msg_topic(m)) ||
+        !trie_depth_ok(sl_msg_topic(m)))
+        return false;
+    if (b->internal_count == b->internal_cap) {
+        uint32_t cap = b->internal_cap ? b->internal_cap * 2 : 64;
+        struct sl_msg **larger = malloc(cap * sizeof(struct sl_msg *));
+        if (!larger)
+            return false;
+        for (uint32_t i = 0; i < b->internal_count; i++)
+            larger[i] = b->internal[(b->internal_head + i) & (b->internal_cap - 1)];
+        free(b->internal);
+        b->internal = larger;
+        b->internal_cap = cap;
+        b->internal_head = 0;
+    }
+    b->internal[(b->internal_head + b->internal_count++) & (b->internal_cap - 1)] = sl_msg_ref(m);
+    return true;
+}
+
+static void on_again(uv_idle_t *h)
+{
+    (void)h; /* only keeps the loop from sleeping: check does the work */
+}
+
+static void route_internal(struct broker *b)
+{
+    for (unsigned n = 0; b->internal_count > 0 && n < ROUTE_PER_TURN; n++) {
+        struct sl_msg *m = b->internal[b->internal_head];
+        b->internal_head = (b->internal_head + 1) & (b->internal_cap - 1);
+        b->internal_count--;
+        struct topic_entry *e = subs_lookup(&b->subs, sl_msg_topic(m));
+        if (e) {
+            topic_entry_observe(e, sl_msg_payload(m), m->wall_ms);
+            hand_out(b, e, m, NULL);
+        } else {
+            broker_count_drop(b, BROKER_DROP_INTERNAL);
+        }
+        sl_msg_unref(m);
+    }
+    if (b->internal_count > 0)
+        (void)uv_idle_start(&b->again, on_again); /* cannot fail with a callback */
+    else
+        (void)uv_idle_stop(&b->again);
+}
+
+struct retained_send {
+    struct broker *broker;
+    struct session *session;
+    const struct subscription *sub;
+    struct subids *ids;
+};
+
+static void send_one_retained(void *ctx, struct sl_msg *m)
+{
+    const struct retained_send *r = ctx;
+    if (sl_msg_expired(m, broker_now(r->broker)))
+        return;
+    uint8_t qos = r->sub->qos < m->qos ? r->sub->qos : m->qos;
+    session_deliver(r->session, m, qos, true, r->ids, NULL);
+}
+
+void broker_send_retained(struct broker *b, struct session *s, struct sl_slice filter,
+                          const struct subscription *sub)
+{
+    struct retained_send r = { b, s, sub, NULL };
+    struct sl_buf encoded = { 0 };
+    if (sub->id) {
+        mqtt_put_subscription_id(&encoded, sub->id);
+        r.ids = encoded.failed ? NULL : malloc(sizeof *r.ids + encoded.len);
+        if (r.ids) {
+            *r.ids = (struct subids){ .refs = 1, .len = (uint32_t)encoded.len };
+            memcpy(r.ids->encoded, encoded.ptr, encoded.len);
+        }
+        sl_buf_free(&encoded);
+    }
+    retained_match(&b->retained, filter, send_one_retained, &r);
+    subids_unref(r.ids);
+}
+
+/* ---- taps ---- */
+
+struct broker_tap *broker_tap(struct broker *b, struct sl_slice filter, broker_tap_fn *fn,
+                              void *ctx)
+{
+    struct broker_tap *t = sl_filter_valid(filter) ? calloc(1, sizeof *t) : NULL;
+    if (!t)
+        return NULL;
+    t->fn = fn;
+    t->ctx = ctx;
+    if (!subs_add_tap(&b->subs, t, filter)) {
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void broker_untap(struct broker *b, struct broker_tap *t)
+{
+    if (!t)
+        return;
+    subs_remove_tap(&b->subs, t);
+    free(t);
+}
+
+/* ---- the loop turn ---- */
+
+void broker_mark_dirty(struct broker *b, struct client *c)
+{
+    if (c->dirty)
+        return;
+    c->dirty = true;
+    c->dirty_next = b->dirty;
+    b->dirty = c;
+}
+
+void broker_flush(struct broker *b)
+{
+    route_internal(b);
+    while (b->dirty) {
+        struct client *c = b->dirty;
+        b->dirty = c->dirty_next;
+        c->dirty = false;
+        c->transport->flush(c);
+    }
+    free_buried(b);
+    b->now_ms = 0;
+}
+
+static void on_prepare(uv_prepare_t *h)
+{
+    broker_flush(h->data);
+}
+
+static void on_check(uv_check_t *h)
+{
+    broker_flush(h->data);
+}
+
+static void expire_sessions(struct broker *b, int64_t now)
+{
+    struct session *s;
+    for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i));) {
+        if (s->client)
+            continue;
+        if (s->will && now >= s->will_due_ms) {
+            if (!broker_publish(b, s->will))
+                broker_count_drop(b, BROKER_DROP_INTERNAL);
+            sl_msg_unref(s->will);
+            s->will = NULL;
+        }
+        if (s->expiry_s == UINT32_MAX || now - s->offline_since_ms < (int64_t)s->expiry_s * 1000)
+            continue;
+        broker_bury(b, s);
+        i = 0; /* removal moves slots: begin again */
+    }
+}
+
+static void on_tick(uv_timer_t *h)
+{
+    struct broker *b = h->data;
+    int64_t now = broker_now(b);
+    /* A closed client leaves the list later, from its transport's callback, so indices hold. */
+    for (uint32_t i = 0; i < b->client_count; i++)
+        client_tick(b->clients[i], now);
+    listeners_tick(b);
+    expire_sessions(b, now);
+    if (b->options.sys_interval_ms > 0 && now >= b->sys_due_ms) {
+        b->sys_due_ms = now + b->options.sys_interval_ms;
+        sys_publish(b);
+    }
+}
+
+/* ---- life ---- */
+
+enum sl_code broker_open(struct broker **ret, const struct broker_options *options,
+                         struct sl_err *err)
+{
+    struct broker *b = calloc(1, sizeof *b);
+    if (!b)
+        return sl_fail(err, SL_NOMEM, "broker: out of memory");
+    b->read_buffer = malloc(BROKER_READ_SIZE);
+    if (!b->read_buffer) {
+        free(b);
+        return sl_fail(err, SL_NOMEM, "broker: out of memory");
+    }
+    b->options = *options;
+    b->next_origin = BROKER_ORIGIN_CLIENTS;
+    b->stats.started_mono_ms = sl_mono_ms(options->clock);
+    /* These inits only fill in structs; starting them only fails without a callback. */
+    (void)uv_timer_init(options->loop, &b->tick);
+    (void)uv_prepare_init(options->loop, &b->prepare);
+    (void)uv_check_init(options->loop, &b->check);
+    (void)uv_idle_init(options->loop, &b->again);
+    b->tick.data = b->prepare.data = b->check.data = b->again.data = b;
+    b->holds = 4;
+    (void)uv_timer_start(&b->tick, on_tick, TICK_MS, TICK_MS);
+    (void)uv_prepare_start(&b->prepare, on_prepare);
+    (void)uv_check_start(&b->check, on_check);
+    *ret = b;
+    return SL_OK;
+}
+
+void broker_release(struct broker *b)
+{
+    assert(b->holds > 0);
+    if (--b->holds > 0)
+        return;
+    struct session *s;
+    for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i)); i = 0)
+        broker_bury(b, s);
+    free_buried(b);
+    free(b->buried);
+    while (b->internal_count > 0) {
+        sl_msg_unref(b->internal[b->internal_head]);
+        b->internal_head = (b->internal_head + 1) & (b->internal_cap - 1);
+        b->internal_count--;
+    }
+    free(b->internal);
+    subs_free(&b->subs);
+    retained_free(&b->retained);
+    frame_cache_free(&b->frames);
+    outq_pool_free(&b->pool);
+    sl_map_free(&b->sessions);
+    free(b->clients);
+    free(b->read_buffer);
+    if (b->closed)
+        b->closed(b->closed_ctx);
+    free(b);
+}
+
+static void on_handle_closed(uv_handle_t *h)
+{
+    broker_release(h->data);
+}
+
+void broker_pause(struct broker *b)
+{
+    if (b->paused)
+        return;
+    b->paused = true;
+    while (b->listeners)
+        broker_unlisten(b->listeners);
+    for (uint32_t i = 0; i < b->client_count; i++)
+        if (b->clients[i]->state != CLIENT_CLOSING)
+            b->clients[i]->transport->read(b->clients[i], false);
+}
+
+void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
+{
+    if (b->closing)
+        return;
+    broker_pause(b);
+    b->closing = true;
+    b->closed = closed;
+    b->closed_ctx = ctx;
+    for (uint32_t i = 0; i < b->client_count; i++)
+        client_close(b->clients[i], MQTT_RC_SHUTTING_DOWN, NULL);
+    broker_flush(b);
+    listeners_abort_lingering(b);
+    uv_close((uv_handle_t *)&b->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&b->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&b->check, on_handle_closed);
+    uv_close((uv_handle_t *)&b->again, on_handle_closed);
+}
+
+void broker_set_anonymous(struct broker *b, bool anonymous)
+{
+    b->options.anonymous = anonymous;
+}
+
+/* ---- views ---- */
+
+void broker_get_stats(const struct broker *b, struct broker_stats *ret)
+{
+    *ret = b->stats;
+    ret->clients = ret->sessions = 0;
+    struct session *s;
+    for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i));)
+        ret->clients += s->client != NULL;
+    ret->sessions = b->sessions.count;
+    ret->sessions_offline = ret->sessions - ret->clients;
+    ret->subscriptions = b->subs.count;
+    ret->retained = b->retained.count;
+}
+
+void broker_visit_topics(const struct broker *b,
+                         void (*visit)(void *ctx, const struct broker_topic_view *v), void *ctx)
+{
+    for (uint32_t i = 0; i < b->subs.ring_count; i++) {
+        const struct topic_entry *e = b->subs.ring[i];
+        struct broker_topic_view v = {
+            .topic = { e->topic, e->topic_len },
+            .value = { e->value, e->value_len },
+            .payload_len = e->payload_len,
+            .wall_ms = e->wall_ms,
+            .count = e->count,
+        };
+        visit(ctx, &v);
+    }
+}
+
+void broker_visit_clients(const struct broker *b,
+                          void (*visit)(void *ctx, const struct broker_client_view *v), void *ctx)
+{
+    struct session *s;
+    for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i));) {
+        struct client *c = s->client;
+        struct broker_client_view v = {
+            .client_id = session_id(s),
+            .username = sl_str(c ? c->username : NULL),
+            .address = c ? c->transport->address(c) : sl_str(""),
+            .protocol_version = c ? (int)c->version : 0,
+            .connected = c != NULL,
+            .subscriptions = s->sub_count,
+            .queued = s->queue.count,
+            .in_flight = s->window_open,
+            .keep_alive_s = c ? c->keep_alive_ms / 1500 : 0,
+            .since_wall_ms = s->since_wall_ms,
+        };
+        visit(ctx, &v);
+    }
+}

@@ -1,0 +1,77 @@
+/* broker_internal.h - the broker's state, shared by the files of broker/. */
+#ifndef BROKER_INTERNAL_H
+#define BROKER_INTERNAL_H
+
+#include "frames.h"
+#include "outq.h"
+#include "retained.h"
+#include "subs.h"
+
+#include "broker/broker.h"
+
+#define BROKER_INTERNAL_QUEUE_MAX 16384
+#define BROKER_CLIENT_ID_MAX      1024
+#define BROKER_READ_SIZE          (64 * 1024)
+
+struct client;
+struct session;
+
+struct broker {
+    struct broker_options options;
+    struct subs subs;
+    struct retained retained;
+    struct sl_map sessions;
+    struct session **buried; /* ended during this turn; freed at its end */
+    uint32_t buried_count, buried_cap;
+    struct client **clients;
+    uint32_t client_count, client_cap;
+    struct client *dirty;
+    uint8_t
+        *read_buffer; /* one for all connections: input is parsed out of it before the next read */
+    struct outq_pool pool;
+    struct frame_cache frames;
+    uint64_t next_origin;
+    struct broker_stats stats;
+    int64_t now_ms; /* of this loop turn; 0: not read yet */
+
+    /* Published from inside, waiting for its turn. */
+    struct sl_msg **internal;
+    uint32_t internal_cap, internal_head, internal_count;
+
+    struct broker_listener *listeners;
+    unsigned holds; /* handles libuv points into, connections, listeners */
+    bool closing, paused;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+    uv_timer_t tick;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t again; /* runs while there is more to route than one turn takes */
+    int64_t sys_due_ms;
+};
+
+static inline void broker_count_drop(struct broker *b, enum broker_drop d)
+{
+    b->stats.dropped[d]++;
+}
+int64_t broker_now(struct broker *b); /* monotonic, read once a loop turn */
+int64_t broker_wall(struct broker *b);
+
+/* Hand one publish to everybody it concerns. parts become a message only when somebody wants it.
+ * Returns whether anybody did. */
+bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
+                  struct broker_receipt *receipt);
+
+SL_NODISCARD bool broker_add_client(struct broker *b, struct client *c);
+void broker_remove_client(struct broker *b, struct client *c);
+void broker_mark_dirty(struct broker *b, struct client *c);
+/* The session ends: out of the map and the tree now, freed at the end of the turn. */
+void broker_bury(struct broker *b, struct session *s);
+void broker_send_retained(struct broker *b, struct session *s, struct sl_slice filter,
+                          const struct subscription *sub);
+void broker_flush(struct broker *b);
+/* One hold less; the last one ends the broker. */
+void broker_release(struct broker *b);
+void sys_publish(struct broker *b);
+
+#endif

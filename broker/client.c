@@ -1,0 +1,445 @@
+/* client.c - a connection's life: feeding, closing, output, acknowledgements in order. */
+#include "client.h"
+
+#include "broker_internal.h"
+#include "session.h"
+
+#include "base/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+bool client_open(struct client *c, struct broker *b, const struct client_transport *transport)
+{
+    *c = (struct client){
+        .broker = b,
+        .transport = transport,
+        .state = CLIENT_NEW,
+        .version = MQTT_V311,
+        .receive_max = UINT16_MAX,
+        .max_packet = UINT32_MAX,
+        .opened_ms = broker_now(b),
+    };
+    c->last_in_ms = c->opened_ms;
+    return broker_add_client(b, c);
+}
+
+static void free_aliases(struct client *c)
+{
+    for (uint32_t i = 0; c->aliases && i < c->broker->options.topic_alias_max; i++)
+        free(c->aliases[i]);
+    free(c->aliases);
+    c->aliases = NULL;
+}
+
+void client_fini(struct client *c)
+{
+    assert(c->state == CLIENT_CLOSING && !c->session && !c->dirty);
+    broker_remove_client(c->broker, c);
+    outq_release(&c->out, &c->broker->pool);
+    sl_buf_free(&c->in);
+    free_aliases(c);
+    free(c->username);
+}
+
+/* ---- input ---- */
+
+static void protocol_fault(struct client *c, uint8_t reason, const char *why)
+{
+    client_close(c, reason, why ? why : mqtt_reason_name(reason));
+}
+
+static void handle_ack(struct client *c, const struct mqtt_frame *f)
+{
+    struct mqtt_ack a;
+    const char *why = NULL;
+    uint8_t fault = mqtt_decode_ack(f, c->version, &a, &why);
+    if (fault) {
+        protocol_fault(c, fault, why);
+        return;
+    }
+    bool known = true;
+    switch (f->type) {
+    case MQTT_PUBACK: known = session_on_puback(c->session, a.packet_id); break;
+    case MQTT_PUBREC:
+        known = session_on_pubrec(c->session, a.packet_id, a.reason >= 0x80);
+        if (a.reason < 0x80) /* also for an unknown id, so that the client can forget it */
+            client_send_ack(c, MQTT_PUBREL, a.packet_id,
+                            known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
+        break;
+    case MQTT_PUBREL:
+        known = session_qos2_find(c->session, a.packet_id) != NULL;
+        session_qos2_remove(c->session, a.packet_id);
+        client_send_ack(c, MQTT_PUBCOMP, a.packet_id,
+                        known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
+        break;
+    case MQTT_PUBCOMP: known = session_on_pubcomp(c->session, a.packet_id); break;
+    }
+    if (!known)
+        LOG_DEBUG("broker", "acknowledgement of an unknown packet id %u", a.packet_id);
+}
+
+static void handle_disconnect(struct client *c, const struct mqtt_frame *f)
+{
+    struct mqtt_reasoned d;
+    const char *why = NULL;
+    uint8_t fault = mqtt_decode_disconnect(f, c->version, false, &d, &why);
+    if (fault) {
+        protocol_fault(c, fault, why);
+        return;
+    }
+    struct session *s = c->session;
+    if (mqtt_has(&d.props, MQTT_P_SESSION_EXPIRY)) {
+        if (s->expiry_s == 0 && d.props.session_expiry != 0) { /* [MQTT-3.14.2-2] */
+            protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "session expiry raised from 0 in DISCONNECT");
+            return;
+        }
+        uint32_t max = c->broker->options.session_expiry_max_s;
+        s->expiry_s = d.props.session_expiry < max ? d.props.session_expiry : max;
+    }
+    c->clean_disconnect = d.reason != MQTT_RC_DISCONNECT_WITH_WILL;
+    client_close(c, 0, NULL);
+}
+
+static void handle_pingreq(struct client *c, const struct mqtt_frame *f)
+{
+    const char *why = NULL;
+    uint8_t fault = mqtt_decode_empty(f, &why);
+    if (fault)
+        protocol_fault(c, fault, why);
+    else
+        mqtt_encode_pingresp(client_out(c));
+}
+
+static void handle_frame(struct client *c, const struct mqtt_frame *f)
+{
+    c->broker->stats.messages_in++;
+    if (c->state == CLIENT_NEW) {
+        if (f->type == MQTT_CONNECT)
+            client_handle_connect(c, f);
+        else
+            client_close(c, 0, "the first packet is not CONNECT"); /* [MQTT-3.1.0-1] */
+        return;
+    }
+    switch ((enum mqtt_type)f->type) {
+    case MQTT_PUBLISH: client_handle_publish(c, f); break;
+    case MQTT_PUBACK:
+    case MQTT_PUBREC:
+    case MQTT_PUBREL:
+    case MQTT_PUBCOMP: handle_ack(c, f); break;
+    case MQTT_SUBSCRIBE: client_handle_subscribe(c, f); break;
+    case MQTT_UNSUBSCRIBE: client_handle_unsubscribe(c, f); break;
+    case MQTT_PINGREQ: handle_pingreq(c, f); break;
+    case MQTT_DISCONNECT: handle_disconnect(c, f); break;
+    case MQTT_CONNECT: /* [MQTT-3.1.0-2] */
+        protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "a second CONNECT");
+        break;
+    case MQTT_AUTH: /* only inside an enhanced authentication, which CONNECT refuses */
+        protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "AUTH without an authentication method");
+        break;
+    case MQTT_CONNACK:
+    case MQTT_SUBACK:
+    case MQTT_UNSUBACK:
+    case MQTT_PINGRESP:
+        protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "a packet that only servers send");
+        break;
+    }
+}
+
+static bool may_parse(const struct client *c)
+{
+    return c->state != CLIENT_CLOSING && !c->input_held && !c->broker->paused;
+}
+
+static void parse(struct client *c, struct sl_cursor *in)
+{
+    struct mqtt_frame f;
+    while (may_parse(c)) {
+        struct sl_cursor before = *in;
+        switch (mqtt_frame_next(in, c->broker->options.max_packet_size, &f, NULL)) {
+        case MQTT_FRAME_MORE: return;
+        case MQTT_FRAME_TOO_LARGE: protocol_fault(c, MQTT_RC_PACKET_TOO_LARGE, NULL); return;
+        case MQTT_FRAME_MALFORMED: protocol_fault(c, MQTT_RC_MALFORMED, NULL); return;
+        case MQTT_FRAME_OK: handle_frame(c, &f); break;
+        }
+        if (c->state ==
+            CLIENT_AUTHENTICATING) { /* CONNECT is decoded again when the answer is there */
+            *in = before;
+            return;
+        }
+    }
+}
+
+static void parse_kept(struct client *c)
+{
+    struct sl_cursor in = sl_cursor(sl_buf_slice(&c->in));
+    parse(c, &in);
+    sl_buf_consume(&c->in, c->in.len - in.left);
+    if (c->in.len == 0)
+        sl_buf_free(&c->in);
+}
+
+static void keep(struct client *c, struct sl_slice bytes)
+{
+    sl_buf_put_slice(&c->in, bytes);
+    if (c->in.failed)
+        client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for input");
+}
+
+void client_feed(struct client *c, struct sl_slice bytes)
+{
+    if (c->state == CLIENT_CLOSING)
+        return;
+    c->broker->stats.bytes_in += bytes.len;
+    c->last_in_ms = broker_now(c->broker);
+    if (c->in.len > 0 || !may_parse(c)) {
+        keep(c, bytes);
+        if (may_parse(c))
+            parse_kept(c);
+        return;
+    }
+    struct sl_cursor in = sl_cursor(bytes);
+    parse(c, &in);
+    if (in.left > 0 && c->state != CLIENT_CLOSING)
+        keep(c, sl_cursor_rest(&in));
+}
+
+void client_hold_input(struct client *c, bool on)
+{
+    if (c->input_held == on || c->state == CLIENT_CLOSING)
+        return;
+    c->input_held = on;
+    c->transport->read(c, !on);
+    if (!on && c->in.len > 0)
+        parse_kept(c);
+}
+
+void client_eof(struct client *c)
+{
+    client_close(c, 0, NULL);
+}
+
+/* ---- closing ---- */
+
+static void drop_acks(struct client *c)
+{
+    for (uint32_t i = 0; i < c->ack_count; i++)
+        ack_unref(c->acks[(c->ack_head + i) & (c->ack_cap - 1)].ack);
+    free(c->acks);
+    c->acks = NULL;
+    c->ack_cap = c->ack_head = c->ack_count = c->qos1_waiting = 0;
+}
+
+static void publish_will(struct broker *b, struct sl_msg *will)
+{
+    if (!broker_publish(b, will))
+        broker_count_drop(b, BROKER_DROP_INTERNAL);
+}
+
+void client_detach(struct client *c, bool will)
+{
+    struct session *s = c->session;
+    if (!s)
+        return;
+    drop_acks(c);
+    c->session = NULL;
+    s->client = NULL;
+    s->offline_since_ms = broker_now(c->broker);
+    if (will && c->will) {
+        /* The delay ends with the session at the latest [MQTT-3.1.3-9]. */
+        if (c->will_delay_s > 0 && s->expiry_s > 0) {
+            s->will = c->will;
+            c->will = NULL;
+            s->will_due_ms = s->offline_since_ms + (int64_t)c->will_delay_s * 1000;
+        } else {
+            publish_will(c->broker, c->will);
+        }
+    }
+    sl_msg_unref(c->will);
+    c->will = NULL;
+    if (s->expiry_s == 0)
+        broker_bury(c->broker, s);
+}
+
+static void log_close(const struct client *c, uint8_t reason, const char *why)
+{
+    if (!why)
+        return;
+    struct sl_kv kv[] = {
+        SL_KV_SLICE("client", c->session ? session_id(c->session) : sl_str("")),
+        SL_KV_SLICE("from", c->transport->address((struct client *)c)),
+        SL_KV_INT("reason", reason),
+        SL_KV_END,
+    };
+    sl_log(SL_INFO, "broker", kv, "connection closed: %s", why);
+}
+
+void client_close(struct client *c, uint8_t reason, const char *why)
+{
+    if (c->state == CLIENT_CLOSING)
+        return;
+    log_close(c, reason, why);
+    if (c->session && reason && c->version == MQTT_V5)
+        mqtt_encode_disconnect(client_out(c), c->version,
+                               &(struct mqtt_reasoned){ .reason = reason });
+    if (c->auth) {
+        broker_auth_abandon(c->auth);
+        c->auth = NULL;
+    }
+    c->state = CLIENT_CLOSING;
+    client_detach(c, !c->clean_disconnect);
+    c->transport->close(c);
+}
+
+void client_tick(struct client *c, int64_t now)
+{
+    if (c->state == CLIENT_NEW && now - c->opened_ms > c->broker->options.connect_timeout_ms)
+        client_close(c, 0, "no CONNECT within connect_timeout");
+    else if (c->state == CLIENT_CONNECTED && c->keep_alive_ms && !c->input_held &&
+             now - c->last_in_ms > c->keep_alive_ms)
+        client_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT,
+                     "keep-alive passed one and a half times"); /* [MQTT-3.1.2-22] */
+}
+
+/* ---- output ---- */
+
+struct sl_buf *client_out(struct client *c)
+{
+    c->broker->stats.messages_out++;
+    broker_mark_dirty(c->broker, c);
+    return outq_bytes(&c->out, &c->broker->pool);
+}
+
+static size_t output_left(const struct client *c)
+{
+    return outq_left(&c->out) + c->unsent;
+}
+
+bool client_accepts_output(const struct client *c)
+{
+    return c->state == CLIENT_CONNECTED && output_left(c) < c->broker->options.max_queued_bytes;
+}
+
+void client_drained(struct client *c)
+{
+    if (c->session)
+        session_pump(c->session);
+}
+
+enum frame_result client_send_publish(struct client *c, struct frame_request *r,
+                                      struct frame_cache *frames)
+{
+    r->version = c->version;
+    r->max_size = c->max_packet;
+    r->now_mono_ms = broker_now(c->broker);
+    enum frame_result result = frame_put(&c->out, &c->broker->pool, frames, r);
+    if (result == FRAME_OK) {
+        c->broker->stats.messages_out++;
+        c->broker->stats.publish_out++;
+        broker_mark_dirty(c->broker, c);
+    }
+    return result;
+}
+
+void client_send_qos0(struct client *c, struct frame_request *r, struct frame_cache *frames)
+{
+    if (!client_accepts_output(c)) {
+        broker_count_drop(c->broker, BROKER_DROP_SLOW_READER);
+        return;
+    }
+    switch (client_send_publish(c, r, frames)) {
+    case FRAME_OK: break;
+    case FRAME_TOO_LARGE: broker_count_drop(c->broker, BROKER_DROP_TOO_LARGE); break;
+    case FRAME_NO_MEMORY: broker_count_drop(c->broker, BROKER_DROP_INTERNAL); break;
+    }
+}
+
+void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason)
+{
+    mqtt_encode_ack(client_out(c), c->version, type,
+                    &(struct mqtt_ack){ .packet_id = packet_id, .reason = reason });
+}
+
+/* ---- acknowledgements in order ---- */
+
+static void finish_ack(struct client *c, const struct ack_slot *slot)
+{
+    uint8_t reason = slot->reason;
+    if (slot->ack && slot->ack->reason > reason)
+        reason = slot->ack->reason;
+    enum mqtt_type type = (enum mqtt_type)slot->type;
+    bool never = reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_TOPIC_NAME_INVALID;
+    if (never && c->version != MQTT_V5) {
+        reason = MQTT_RC_SUCCESS; /* older versions cannot say no [MQTT-3.3.5-2 of 3.1.1] */
+    } else if (reason >= 0x80) {
+        if (type == MQTT_PUBREC)
+            session_qos2_remove(c->session, slot->packet_id);
+        if (c->version != MQTT_V5)
+            return; /* not safe, so not acknowledged: the client keeps it */
+    }
+    client_send_ack(c, type, slot->packet_id, reason);
+}
+
+static bool push_ack(struct client *c, struct ack_slot slot)
+{
+    if (c->ack_count == c->ack_cap) {
+        uint32_t cap = c->ack_cap ? c->ack_cap * 2 : 8;
+        struct ack_slot *larger = calloc(cap, sizeof *larger);
+        if (!larger)
+            return false;
+        for (uint32_t i = 0; i < c->ack_count; i++)
+            larger[i] = c->acks[(c->ack_head + i) & (c->ack_cap - 1)];
+        free(c->acks);
+        c->acks = larger;
+        c->ack_cap = cap;
+        c->ack_head = 0;
+    }
+    c->acks[(c->ack_head + c->ack_count++) & (c->ack_cap - 1)] = slot;
+    c->qos1_waiting += slot.type == MQTT_PUBACK;
+    return true;
+}
+
+/* Frees the ring when it is empty, so that an idle connection owns none. */
+static void flush_acks(struct client *c)
+{
+    while (c->ack_count > 0) {
+        struct ack_slot slot = c->acks[c->ack_head];
+        if (slot.ack && !ack_done(slot.ack))
+            return;
+        c->ack_head = (c->ack_head + 1) & (c->ack_cap - 1);
+        c->ack_count--;
+        c->qos1_waiting -= slot.type == MQTT_PUBACK;
+        finish_ack(c, &slot);
+        ack_unref(slot.ack);
+    }
+    drop_acks(c);
+}
+
+void client_queue_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
+                      struct broker_ack *ack)
+{
+    struct ack_slot slot = { ack, packet_id, (uint8_t)type, reason };
+    bool free_to_go = !ack || ack_done(ack);
+    if (free_to_go && c->ack_count == 0) {
+        finish_ack(c, &slot);
+        return;
+    }
+    if (!push_ack(c, slot)) {
+        client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for acknowledgements");
+        return;
+    }
+    if (ack)
+        ack_ref(ack);
+}
+
+void session_ack_resolved(struct session *s, struct broker_ack *a)
+{
+    (void)a; /* those before it go first, whichever it was */
+    if (!s->client)
+        return;
+    struct client *c = s->client;
+    flush_acks(c);
+    if (c->input_held && c->state == CLIENT_CONNECTED &&
+        c->ack_count < c->broker->options.receive_maximum)
+        client_hold_input(c, false);
+}

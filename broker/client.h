@@ -1,0 +1,112 @@
+/* client.h - one connection's protocol: bytes in, packets handled, bytes out.
+ *
+ * Knows no sockets. A transport feeds it, is told when there is output and when to close, and sends
+ * what lies in `out`. Embedded in the transport's own struct. */
+#ifndef BROKER_CLIENT_H
+#define BROKER_CLIENT_H
+
+#include "acks.h"
+#include "frames.h"
+#include "outq.h"
+
+#include "broker/broker.h"
+#include "broker/mqtt.h"
+
+struct client;
+
+/* What a transport does for its client. */
+struct client_transport {
+    void (*flush)(struct client *c);         /* send `out`; called once per loop turn */
+    void (*read)(struct client *c, bool on); /* pause or resume reading */
+    void (*close)(struct client *c);         /* send what is left in `out`, then close */
+    struct sl_slice (*address)(
+        struct client *c); /* the peer's, for logs; lives as long as the client */
+};
+
+enum client_state {
+    CLIENT_NEW,            /* no CONNECT yet */
+    CLIENT_AUTHENTICATING, /* CONNECT is kept in `in` until the answer comes */
+    CLIENT_CONNECTED,      /* has a session */
+    CLIENT_CLOSING,        /* no session; only output is left */
+};
+
+struct ack_slot {
+    struct broker_ack *ack; /* a reference, or NULL: nothing holds it back but those before it */
+    uint16_t packet_id;
+    uint8_t type; /* MQTT_PUBACK or MQTT_PUBREC */
+    uint8_t reason;
+};
+
+struct client {
+    struct broker *broker;
+    const struct client_transport *transport;
+    struct session *session;
+    struct broker_auth *auth; /* while authenticating */
+    struct client *dirty_next;
+    struct outq out;
+    struct sl_buf in; /* an unfinished packet, or what came while input is held */
+    size_t unsent;    /* bytes the transport has taken from out and not got rid of */
+    enum client_state state;
+    enum mqtt_version version;
+    bool dirty, input_held, clean_disconnect;
+    bool cert_name;                /* username comes from a verified certificate */
+    uint16_t receive_max;          /* of the client */
+    uint32_t max_packet;           /* the client's maximum packet size */
+    uint32_t keep_alive_ms;        /* one and a half times the keep-alive; 0 for none */
+    int64_t opened_ms, last_in_ms; /* monotonic */
+    struct sl_msg *will;
+    uint32_t will_delay_s;
+    char *username; /* or NULL */
+    char **aliases; /* topics by alias - 1; NULL until used */
+
+    /* Acknowledgements in the order of the PUBLISH packets [MQTT-4.6.0-2]. */
+    struct ack_slot *acks;
+    uint32_t ack_cap, ack_head, ack_count, qos1_waiting;
+
+    uint32_t index; /* in the broker's list */
+};
+
+/* False when the broker has no room: the transport closes at once. */
+SL_NODISCARD bool client_open(struct client *c, struct broker *b,
+                              const struct client_transport *transport);
+/* The transport is gone; c's memory may be released afterwards. */
+void client_fini(struct client *c);
+
+void client_feed(struct client *c, struct sl_slice bytes);
+void client_eof(struct client *c);     /* the peer closed, or the transport failed */
+void client_drained(struct client *c); /* output went down: more may be sent */
+/* Once a second: keep-alive and CONNECT time-out. */
+void client_tick(struct client *c, int64_t now_mono_ms);
+
+/* End the connection; reason goes out as DISCONNECT to MQTT 5 clients once connected (0: say
+ * nothing). why is for the log. */
+void client_close(struct client *c, uint8_t reason, const char *why);
+
+bool client_accepts_output(const struct client *c);
+enum frame_result client_send_publish(struct client *c, struct frame_request *r,
+                                      struct frame_cache *frames);
+void client_send_qos0(struct client *c, struct frame_request *r, struct frame_cache *frames);
+void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
+/* Output buffer to append a packet to; marks the client for the next flush. */
+struct sl_buf *client_out(struct client *c);
+
+/* A session's held acknowledgement is done. */
+void session_ack_resolved(struct session *s, struct broker_ack *a);
+
+/* ---- between client*.c ---- */
+void client_handle_connect(struct client *c, const struct mqtt_frame *f);
+void client_handle_publish(struct client *c, const struct mqtt_frame *f);
+void client_handle_subscribe(struct client *c, const struct mqtt_frame *f);
+void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f);
+/* Queue an acknowledgement behind those before it, or send it if it is free to go. Takes its own
+ * reference to ack. */
+void client_queue_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
+                      struct broker_ack *ack);
+/* Hold or release input; released input is parsed at once. */
+void client_hold_input(struct client *c, bool on);
+/* The connection goes before the answer came. */
+void broker_auth_abandon(struct broker_auth *auth);
+/* The session leaves: will, expiry. */
+void client_detach(struct client *c, bool will);
+
+#endif

@@ -1,0 +1,321 @@
+/* client_connect.c - CONNECT: checks, authentication, take-over, session, CONNACK. */
+#include "broker_internal.h"
+#include "client.h"
+#include "session.h"
+
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/topic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A question to the hook that is not answered yet. Lives until the answer, however long the client
+ * does. */
+struct broker_auth {
+    struct client *client; /* NULL once it is gone */
+    bool asking;           /* inside the hook */
+    bool answered, ok;
+};
+
+/* Before a session there is no DISCONNECT to send: CONNACK says no, then the connection ends. */
+static void refuse(struct client *c, enum mqtt_version v, uint8_t reason, const char *why)
+{
+    struct mqtt_connack ack = { .reason = v == MQTT_V5 ? reason : mqtt_connack_code_v3(reason) };
+    mqtt_encode_connack(client_out(c), v, &ack);
+    c->broker->stats.connections_refused++;
+    client_close(c, 0, why);
+}
+
+/* MQTT_RC_SUCCESS, or what is wrong with the will and client id. */
+static uint8_t check_connect(const struct broker_options *o, const struct mqtt_connect *p,
+                             const char **why)
+{
+    *why = NULL;
+    if (mqtt_has(&p->props, MQTT_P_AUTH_METHOD)) {
+        *why = "enhanced authentication is not available"; /* [MQTT-4.12.0-1] */
+        return MQTT_RC_BAD_AUTH_METHOD;
+    }
+    if (p->client_id.len > BROKER_CLIENT_ID_MAX) {
+        *why = "client id longer than 1,024 bytes";
+        return MQTT_RC_CLIENT_ID_INVALID;
+    }
+    if (p->client_id.len == 0 && p->version != MQTT_V5 &&
+        (!p->clean_start || p->version == MQTT_V31)) {
+        *why = "empty client id without clean session"; /* [MQTT-3.1.3-8] */
+        return MQTT_RC_CLIENT_ID_INVALID;
+    }
+    if (!p->has_will)
+        return MQTT_RC_SUCCESS;
+    if (!sl_topic_valid(p->will.topic) || !trie_depth_ok(p->will.topic) ||
+        p->will.topic.ptr[0] == '$') {
+        *why = "will topic not valid";
+        return MQTT_RC_TOPIC_NAME_INVALID;
+    }
+    if (p->will.qos > o->max_qos) {
+        *why = "will QoS above max_qos"; /* [MQTT-3.2.2-12] */
+        return MQTT_RC_QOS_NOT_SUPPORTED;
+    }
+    if (p->will.retain && !o->retain) {
+        *why = "will retain while retained messages are off"; /* [MQTT-3.2.2-13] */
+        return MQTT_RC_RETAIN_NOT_SUPPORTED;
+    }
+    return MQTT_RC_SUCCESS;
+}
+
+static bool make_will(struct client *c, const struct mqtt_connect *p, struct session *s)
+{
+    if (!p->has_will)
+        return true;
+    struct sl_buf props = { 0 };
+    mqtt_put_forwardable(&props, p->will.props.raw);
+    struct sl_msg_parts parts = {
+        .topic = p->will.topic,
+        .props = sl_buf_slice(&props),
+        .payload = p->will.payload,
+        .sender = session_id(s),
+        .expiry_s = mqtt_has(&p->will.props, MQTT_P_MESSAGE_EXPIRY) ? p->will.props.message_expiry
+                                                                    : SL_MSG_NO_EXPIRY,
+        .qos = p->will.qos,
+        .retain = p->will.retain,
+        .mono_ms = broker_now(c->broker),
+        .wall_ms = broker_wall(c->broker),
+        .origin = s->origin,
+    };
+    c->will = props.failed ? NULL : sl_msg_new(&parts);
+    c->will_delay_s = mqtt_has(&p->will.props, MQTT_P_WILL_DELAY) ? p->will.props.will_delay : 0;
+    sl_buf_free(&props);
+    return c->will != NULL;
+}
+
+static uint32_t wanted_expiry(const struct client *c, const struct mqtt_connect *p)
+{
+    uint32_t max = c->broker->options.session_expiry_max_s;
+    if (p->version != MQTT_V5)
+        return p->clean_start ? 0 : max;
+    uint32_t wanted = mqtt_has(&p->props, MQTT_P_SESSION_EXPIRY) ? p->props.session_expiry : 0;
+    return wanted < max ? wanted : max;
+}
+
+/* The session for this client id, taken over from another connection or new; *ret_present as in
+ * CONNACK. */
+static struct session *find_session(struct client *c, struct sl_slice id, bool clean,
+                                    bool *ret_present)
+{
+    struct broker *b = c->broker;
+    struct session *s = sl_map_get(&b->sessions, session_key, id);
+    if (s && s->client) { /* [MQTT-3.1.4-3] */
+        client_close(s->client, MQTT_RC_SESSION_TAKEN_OVER,
+                     "session taken over by a new connection");
+        s = sl_map_get(&b->sessions, session_key, id); /* ended with the old connection, perhaps */
+    }
+    if (s && clean) {
+        broker_bury(b, s);
+        s = NULL;
+    }
+    *ret_present = s != NULL;
+    if (s)
+        return s;
+    s = session_new(b, id);
+    if (s && !sl_map_put(&b->sessions, session_key, s)) {
+        session_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void take_limits(struct client *c, const struct mqtt_connect *p)
+{
+    uint32_t keep_alive = p->keep_alive_s, max = c->broker->options.max_keep_alive_s;
+    if (keep_alive == 0 && p->version != MQTT_V5)
+        c->keep_alive_ms = 0; /* an older client cannot be told otherwise */
+    else
+        c->keep_alive_ms = (keep_alive == 0 || keep_alive > max ? max : keep_alive) * 1500u;
+    if (mqtt_has(&p->props, MQTT_P_RECEIVE_MAXIMUM))
+        c->receive_max = p->props.receive_max;
+    if (mqtt_has(&p->props, MQTT_P_MAXIMUM_PACKET_SIZE))
+        c->max_packet = p->props.max_packet_size;
+}
+
+static void describe_server(const struct client *c, const struct mqtt_connect *p, struct session *s,
+                            struct mqtt_props *props)
+{
+    const struct broker_options *o = &c->broker->options;
+    uint32_t asked = mqtt_has(&p->props, MQTT_P_SESSION_EXPIRY) ? p->props.session_expiry : 0;
+    if (asked != s->expiry_s) {
+        mqtt_set(props, MQTT_P_SESSION_EXPIRY);
+        props->session_expiry = s->expiry_s;
+    }
+    mqtt_set(props, MQTT_P_RECEIVE_MAXIMUM);
+    props->receive_max = (uint16_t)o->receive_maximum;
+    if (o->max_qos < 2) {
+        mqtt_set(props, MQTT_P_MAXIMUM_QOS);
+        props->max_qos = o->max_qos;
+    }
+    if (!o->retain) {
+        mqtt_set(props, MQTT_P_RETAIN_AVAILABLE);
+        props->retain_available = 0;
+    }
+    mqtt_set(props, MQTT_P_MAXIMUM_PACKET_SIZE);
+    props->max_packet_size = o->max_packet_size;
+    mqtt_set(props, MQTT_P_TOPIC_ALIAS_MAXIMUM);
+    props->topic_alias_max = (uint16_t)o->topic_alias_max;
+    mqtt_set(props, MQTT_P_SHARED_SUBS_AVAILABLE);
+    props->shared_subs_available = 0;
+    if (p->client_id.len == 0) {
+        mqtt_set(props, MQTT_P_ASSIGNED_CLIENT_ID);
+        props->assigned_client_id = session_id(s);
+    }
+    if (p->keep_alive_s == 0 || p->keep_alive_s > o->max_keep_alive_s) {
+        mqtt_set(props, MQTT_P_SERVER_KEEP_ALIVE);
+        props->server_keep_alive = (uint16_t)o->max_keep_alive_s;
+    }
+}
+
+static void log_connect(const struct client *c, const struct mqtt_connect *p, bool present)
+{
+    if (!sl_log_enabled(SL_DEBUG))
+        return;
+    struct sl_kv kv[] = {
+        SL_KV_SLICE("client", session_id(c->session)),
+        SL_KV_SLICE("from", c->transport->address((struct client *)c)),
+        SL_KV_STR("user", c->username),
+        SL_KV_INT("version", p->version),
+        SL_KV_INT("session_present", present),
+        SL_KV_END,
+    };
+    sl_log(SL_DEBUG, "broker", kv, "client connected");
+}
+
+/* Client ids for those that bring none: 64 random bits, so that they are not guessed nor repeated.
+ */
+static struct sl_slice assigned_id(char *buf, size_t size)
+{
+    uint64_t bits = crypto_random_below(UINT64_MAX);
+    int n = snprintf(buf, size, "auto-%016llx", (unsigned long long)bits);
+    return sl_bytes(buf, (size_t)n);
+}
+
+static void accept_client(struct client *c, const struct mqtt_connect *p)
+{
+    char buf[32];
+    bool present;
+    struct sl_slice id = p->client_id.len > 0 ? p->client_id : assigned_id(buf, sizeof buf);
+    struct session *s = find_session(c, id, p->clean_start, &present);
+    if (!s || !make_will(c, p, s)) {
+        if (s && !present)
+            broker_bury(c->broker, s);
+        refuse(c, p->version, MQTT_RC_SERVER_UNAVAILABLE, "out of memory for a session");
+        return;
+    }
+    sl_msg_unref(s->will); /* the client is back: a delayed will is not sent [MQTT-3.1.3-9] */
+    s->will = NULL;
+    s->client = c;
+    s->expiry_s = wanted_expiry(c, p);
+    s->since_wall_ms = broker_wall(c->broker);
+    c->session = s;
+    c->state = CLIENT_CONNECTED;
+    take_limits(c, p);
+    struct mqtt_connack ack = { .session_present = present };
+    if (p->version == MQTT_V5)
+        describe_server(c, p, s, &ack.props);
+    mqtt_encode_connack(client_out(c), p->version, &ack);
+    log_connect(c, p, present);
+    session_resume(s);
+}
+
+static void finish_auth(struct client *c, bool ok)
+{
+    struct mqtt_frame f;
+    struct mqtt_connect p;
+    struct sl_cursor in = sl_cursor(sl_buf_slice(&c->in));
+    c->auth = NULL;
+    c->state = CLIENT_NEW;
+    /* The packet was read once already, so this only fails if the bytes were lost. */
+    if (mqtt_frame_next(&in, UINT32_MAX, &f, NULL) != MQTT_FRAME_OK ||
+        mqtt_decode_connect(&f, &p, NULL) != MQTT_RC_SUCCESS) {
+        client_close(c, 0, "out of memory for CONNECT");
+        return;
+    }
+    if (ok && !(c->username = sl_slice_dup(p.username)))
+        ok = false;
+    if (ok)
+        accept_client(c, &p);
+    else
+        refuse(c, p.version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
+    sl_buf_consume(&c->in, f.size);
+    client_hold_input(c, false);
+}
+
+void broker_auth_done(struct broker_auth *auth, bool ok)
+{
+    if (auth->asking) { /* answered at once: the asker goes on by itself */
+        auth->answered = true;
+        auth->ok = ok;
+        return;
+    }
+    struct client *c = auth->client;
+    free(auth);
+    if (c)
+        finish_auth(c, ok);
+}
+
+void broker_auth_abandon(struct broker_auth *auth)
+{
+    auth->client = NULL;
+}
+
+/* Asks the hook. The CONNECT stays in the input until the answer comes. */
+static void ask(struct client *c, const struct mqtt_connect *p)
+{
+    struct broker_hooks *h = &c->broker->options.hooks;
+    struct broker_auth *auth = h->authenticate ? calloc(1, sizeof *auth) : NULL;
+    if (!auth) {
+        refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS,
+               "a user name, but no users file to check it against");
+        return;
+    }
+    *auth = (struct broker_auth){ .client = c, .asking = true };
+    h->authenticate(h->ctx, auth, p->username, p->password);
+    auth->asking = false;
+    if (!auth->answered) {
+        c->auth = auth;
+        c->state = CLIENT_AUTHENTICATING;
+        client_hold_input(c, true);
+        return;
+    }
+    bool ok = auth->ok;
+    free(auth);
+    if (ok && (c->username = sl_slice_dup(p->username)))
+        accept_client(c, p);
+    else
+        refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
+}
+
+void client_handle_connect(struct client *c, const struct mqtt_frame *f)
+{
+    struct mqtt_connect p;
+    const char *why = NULL;
+    uint8_t fault = mqtt_decode_connect(f, &p, &why);
+    if (fault == MQTT_RC_UNSUPPORTED_VERSION) {
+        refuse(c, MQTT_V311, fault, "unsupported protocol version"); /* [MQTT-3.1.2-2] */
+        return;
+    }
+    if (fault) { /* [MQTT-3.1.4-1]: close without CONNACK */
+        client_close(c, 0, why ? why : mqtt_reason_name(fault));
+        return;
+    }
+    c->version = p.version;
+    fault = check_connect(&c->broker->options, &p, &why);
+    if (fault)
+        refuse(c, p.version, fault, why);
+    else if (c->cert_name)
+        accept_client(c, &p);
+    else if (p.has_username)
+        ask(c, &p);
+    else if (c->broker->options.anonymous)
+        accept_client(c, &p);
+    else
+        refuse(c, p.version, MQTT_RC_NOT_AUTHORIZED,
+               "no user name, and access.anonymous is not true");
+}

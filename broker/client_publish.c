@@ -1,0 +1,254 @@
+/* client_publish.c - PUBLISH, SUBSCRIBE and UNSUBSCRIBE from a client. */
+#include "broker_internal.h"
+#include "client.h"
+#include "session.h"
+
+#include "base/topic.h"
+
+#include <stdlib.h>
+
+/* ---- PUBLISH ---- */
+
+/* Replaces an alias by its topic, or remembers the topic for it. Returns 0 or the reason to
+ * disconnect with. */
+static uint8_t resolve_alias(struct client *c, struct mqtt_publish *p)
+{
+    uint32_t max = c->broker->options.topic_alias_max;
+    if (!mqtt_has(&p->props, MQTT_P_TOPIC_ALIAS))
+        return 0;
+    if (p->props.topic_alias == 0 || p->props.topic_alias > max) /* [MQTT-3.3.2-8, 3.3.2-9] */
+        return MQTT_RC_TOPIC_ALIAS_INVALID;
+    if (!c->aliases && !(c->aliases = calloc(max, sizeof *c->aliases)))
+        return MQTT_RC_QUOTA_EXCEEDED;
+    char **place = &c->aliases[p->props.topic_alias - 1];
+    if (p->topic.len == 0) {
+        if (!*place)
+            return MQTT_RC_PROTOCOL_ERROR;
+        p->topic = sl_str(*place);
+        return 0;
+    }
+    char *copy = sl_slice_dup(p->topic);
+    if (!copy)
+        return MQTT_RC_QUOTA_EXCEEDED;
+    free(*place);
+    *place = copy;
+    return 0;
+}
+
+/* 0 to take it, or the reason to disconnect with. */
+static uint8_t check_publish(struct client *c, struct mqtt_publish *p, const char **why)
+{
+    const struct broker_options *o = &c->broker->options;
+    uint8_t fault = resolve_alias(c, p);
+    if (fault) {
+        *why = "topic alias not valid";
+        return fault;
+    }
+    if (p->qos > o->max_qos) { /* [MQTT-3.2.2-11] */
+        *why = "QoS above max_qos";
+        return MQTT_RC_QOS_NOT_SUPPORTED;
+    }
+    if (p->retain && !o->retain) { /* [MQTT-3.2.2-14] */
+        *why = "retain while retained messages are off";
+        return MQTT_RC_RETAIN_NOT_SUPPORTED;
+    }
+    if (mqtt_has(&p->props, MQTT_P_SUBSCRIPTION_ID)) { /* [MQTT-3.3.4-6] */
+        *why = "subscription identifier in a client's PUBLISH";
+        return MQTT_RC_PROTOCOL_ERROR;
+    }
+    return 0;
+}
+
+/* Whether the topic is one that clients may publish to; $-topics are the broker's own. */
+static uint8_t topic_refusal(struct sl_slice topic)
+{
+    if (!trie_depth_ok(topic))
+        return MQTT_RC_TOPIC_NAME_INVALID;
+    return topic.ptr[0] == '$' ? MQTT_RC_NOT_AUTHORIZED : 0;
+}
+
+static bool route(struct client *c, const struct mqtt_publish *p, struct broker_receipt *receipt)
+{
+    struct session *s = c->session;
+    struct sl_buf forwardable = { 0 };
+    if (p->props.raw.len > 0)
+        mqtt_put_forwardable(&forwardable, p->props.raw);
+    struct sl_msg_parts parts = {
+        .topic = p->topic,
+        .props = sl_buf_slice(&forwardable),
+        .payload = p->payload,
+        .sender = session_id(s),
+        .expiry_s =
+            mqtt_has(&p->props, MQTT_P_MESSAGE_EXPIRY) ? p->props.message_expiry : SL_MSG_NO_EXPIRY,
+        .qos = p->qos,
+        .retain = p->retain,
+        .mono_ms = broker_now(c->broker),
+        .wall_ms = broker_wall(c->broker),
+        .origin = s->origin,
+    };
+    bool wanted = broker_route(c->broker, &parts, receipt);
+    sl_buf_free(&forwardable);
+    return wanted;
+}
+
+/* How many QoS 1 and 2 publishes of this client are not acknowledged to the end. */
+static uint32_t receive_window(const struct client *c)
+{
+    return c->qos1_waiting + c->session->qos2_count;
+}
+
+/* A QoS 2 PUBLISH with a known packet id was taken already: only its PUBREC is wanted. */
+static bool repeated_qos2(struct client *c, const struct mqtt_publish *p)
+{
+    struct qos2_in *q = session_qos2_find(c->session, p->packet_id);
+    if (q)
+        client_queue_ack(c, MQTT_PUBREC, p->packet_id, MQTT_RC_SUCCESS, q->ack);
+    return q != NULL;
+}
+
+static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
+{
+    enum mqtt_type type = p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
+    if (p->qos == 2 && repeated_qos2(c, p))
+        return;
+    if (receive_window(c) >= c->broker->options.receive_maximum &&
+        c->version == MQTT_V5) { /* [MQTT-3.3.4-9] */
+        client_close(c, MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED,
+                     "more unacknowledged publishes than receive_maximum");
+        return;
+    }
+    struct broker_receipt receipt = { .session = c->session };
+    receipt.reason = topic_refusal(p->topic);
+    if (!receipt.reason && p->qos == 2 && !session_qos2_add(c->session, p->packet_id))
+        receipt.reason = MQTT_RC_QUOTA_EXCEEDED;
+    if (!receipt.reason && !route(c, p, &receipt) && !receipt.reason && c->version == MQTT_V5)
+        receipt.reason = MQTT_RC_NO_MATCHING_SUBSCRIBERS;
+    if (!c->session) { /* routing closed this connection */
+        ack_unref(receipt.ack);
+        return;
+    }
+    struct qos2_in *q = p->qos == 2 ? session_qos2_find(c->session, p->packet_id) : NULL;
+    if (q && receipt.ack)
+        q->ack = ack_ref(receipt.ack);
+    client_queue_ack(c, type, p->packet_id, receipt.reason, receipt.ack);
+    ack_unref(receipt.ack);
+    /* Older versions know no receive maximum: reading pauses until acknowledgements have gone out.
+     */
+    if (c->version != MQTT_V5 && c->ack_count >= c->broker->options.receive_maximum)
+        client_hold_input(c, true);
+}
+
+void client_handle_publish(struct client *c, const struct mqtt_frame *f)
+{
+    struct mqtt_publish p;
+    const char *why = NULL;
+    uint8_t fault = mqtt_decode_publish(f, c->version, &p, &why);
+    if (!fault)
+        fault = check_publish(c, &p, &why);
+    if (fault) {
+        client_close(c, fault, why ? why : mqtt_reason_name(fault));
+        return;
+    }
+    c->broker->stats.publish_in++;
+    if (p.qos > 0)
+        take_acknowledged(c, &p);
+    else if (!topic_refusal(p.topic))
+        (void)route(c, &p, NULL); /* QoS 0: nobody is told whether somebody wanted it */
+}
+
+/* ---- SUBSCRIBE ---- */
+
+static uint8_t check_entry(const struct client *c, const struct mqtt_sub_entry *e)
+{
+    if (sl_slice_starts(e->filter, sl_str("$share/")))
+        return c->version == MQTT_V5 ? MQTT_RC_SHARED_SUBS_NOT_SUPPORTED : MQTT_RC_UNSPECIFIED;
+    if (!sl_filter_valid(e->filter) || !trie_depth_ok(e->filter))
+        return c->version == MQTT_V5 ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_UNSPECIFIED;
+    return 0;
+}
+
+/* Returns the code for SUBACK. Retained messages follow after it. */
+static uint8_t subscribe(struct client *c, const struct mqtt_sub_entry *e, uint32_t id,
+                         bool *ret_send_retained)
+{
+    uint8_t max_qos = c->broker->options.max_qos;
+    struct subscription wanted = {
+        .id = id,
+        .qos = e->qos < max_qos ? e->qos : max_qos,
+        .no_local = e->no_local,
+        .retain_as_published = e->retain_as_published,
+    };
+    bool existed;
+    uint8_t refusal = check_entry(c, e);
+    if (refusal)
+        return refusal;
+    if (!subs_add(&c->broker->subs, c->session, e->filter, &wanted, &existed))
+        return c->version == MQTT_V5 ? MQTT_RC_QUOTA_EXCEEDED : MQTT_RC_UNSPECIFIED;
+    *ret_send_retained = e->retain_handling == 0 || (e->retain_handling == 1 && !existed);
+    return wanted.qos;
+}
+
+/* Walks the list again for the retained messages, which follow SUBACK. `send` has a byte per entry.
+ */
+static void send_retained(struct client *c, const struct mqtt_subscribe *p, uint32_t id,
+                          const uint8_t *send)
+{
+    struct sl_cursor list = sl_cursor(p->list);
+    struct mqtt_sub_entry e;
+    for (size_t i = 0; c->session && mqtt_subscribe_next(&list, c->version, &e); i++) {
+        struct subscription sub = { .id = id, .qos = e.qos, .retain_as_published = true };
+        if (send[i])
+            broker_send_retained(c->broker, c->session, e.filter, &sub);
+    }
+}
+
+void client_handle_subscribe(struct client *c, const struct mqtt_frame *f)
+{
+    struct mqtt_subscribe p;
+    const char *why = NULL;
+    uint8_t fault = mqtt_decode_subscribe(f, c->version, &p, &why);
+    if (fault) {
+        client_close(c, fault, why ? why : mqtt_reason_name(fault));
+        return;
+    }
+    uint32_t id = mqtt_has(&p.props, MQTT_P_SUBSCRIPTION_ID) ? p.props.subscription_id : 0;
+    struct sl_buf codes = { 0 }, send = { 0 };
+    struct sl_cursor list = sl_cursor(p.list);
+    struct mqtt_sub_entry e;
+    while (mqtt_subscribe_next(&list, c->version, &e)) {
+        bool retained = false;
+        sl_buf_put_u8(&codes, subscribe(c, &e, id, &retained));
+        sl_buf_put_u8(&send, retained);
+    }
+    if (codes.failed || send.failed) {
+        client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for SUBACK");
+    } else {
+        struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
+        mqtt_encode_suback(client_out(c), c->version, &ack);
+        send_retained(c, &p, id, send.ptr);
+    }
+    sl_buf_free(&codes);
+    sl_buf_free(&send);
+}
+
+void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
+{
+    struct mqtt_subscribe p;
+    const char *why = NULL;
+    uint8_t fault = mqtt_decode_unsubscribe(f, c->version, &p, &why);
+    if (fault) {
+        client_close(c, fault, why ? why : mqtt_reason_name(fault));
+        return;
+    }
+    struct sl_buf codes = { 0 };
+    struct sl_cursor list = sl_cursor(p.list);
+    for (struct sl_slice filter; mqtt_unsubscribe_next(&list, &filter);) {
+        bool existed = subs_remove(&c->broker->subs, c->session, filter);
+        sl_buf_put_u8(&codes, existed ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED);
+    }
+    struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
+    mqtt_encode_unsuback(client_out(c), c->version, &ack);
+    if (codes.failed)
+        client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for UNSUBACK");
+    sl_buf_free(&codes);
+}

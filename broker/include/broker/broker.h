@@ -1,0 +1,158 @@
+/* broker.h - the embedded MQTT broker: sessions, subscriptions, retained messages, listeners.
+ *
+ * Knows nothing of rules, bridges or databases: whoever creates the broker plugs in through taps
+ * (subscribers inside the process, in the same topic tree as everybody else) and hooks. Loop thread
+ * only. Nothing here blocks. */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/msg.h"
+#include "base/tls.h"
+
+#include <uv.h>
+
+struct broker;
+struct broker_auth;
+
+struct broker_hooks {
+    void *ctx;
+    /* A client gave a user name (and perhaps a password). Answer with broker_auth_done(), now or
+     * later. Slices live until then. NULL: a client with a password is refused. */
+    void (*authenticate)(void *ctx, struct broker_auth *auth, struct sl_slice username,
+                         struct sl_slice password);
+};
+void broker_auth_done(struct broker_auth *auth, bool ok);
+
+struct broker_options {
+    uv_loop_t *loop;
+    const struct sl_clock *clock;
+    struct broker_hooks hooks;
+    const char *version;          /* for $SYS/broker/version; borrowed for the broker's life */
+    bool anonymous;               /* let clients in that give no user name */
+    uint32_t max_connections;     /* one more is closed at once and counted */
+    uint32_t max_packet_size;     /* bytes, of what clients send */
+    uint32_t max_inflight;        /* QoS 1 and 2 to a client without acknowledgement */
+    uint32_t receive_maximum;     /* the same from a client */
+    uint32_t max_queued_messages; /* waiting in one session */
+    uint64_t max_queued_bytes;    /* waiting in one session, and in one connection's output */
+    uint32_t topic_alias_max;     /* from a client */
+    uint8_t max_qos;
+    bool retain;
+    uint32_t max_keep_alive_s;
+    uint32_t session_expiry_max_s;
+    int64_t connect_timeout_ms; /* from accepting the connection to its CONNECT */
+    uint32_t connect_rate;      /* connections accepted a second, per listener */
+    int64_t sys_interval_ms;    /* between $SYS updates; 0 for none */
+};
+
+SL_NODISCARD enum sl_code broker_open(struct broker **ret, const struct broker_options *options,
+                                      struct sl_err *err);
+/* Stop taking connections and messages; connected clients are told (DISCONNECT 0x8B) and closed,
+ * then closed(ctx) is called from the loop and the broker is gone. */
+void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx);
+/* The first half of stopping: no new connections, nothing more is read; pending acknowledgements
+ * still go out. */
+void broker_pause(struct broker *b);
+
+/* ---- listeners ---- */
+
+struct broker_listener_options {
+    const char *name;
+    const char *bind; /* an address; or NULL with unix_path */
+    uint16_t port;    /* 0: any free one, see broker_listener_port() */
+    const char *unix_path;
+    struct tls_context *tls; /* NULL for plain; a reference is taken */
+    bool username_from_cert; /* a client's certificate gives its user name */
+};
+struct broker_listener;
+SL_NODISCARD enum sl_code broker_listen(struct broker *b,
+                                        const struct broker_listener_options *options,
+                                        struct broker_listener **ret, struct sl_err *err);
+uint16_t broker_listener_port(const struct broker_listener *l);
+/* Closes the listener; its clients stay. */
+void broker_unlisten(struct broker_listener *l);
+/* For new connections from now on. */
+void broker_listener_set_tls(struct broker_listener *l, struct tls_context *tls);
+void broker_set_anonymous(struct broker *b, bool anonymous);
+
+/* ---- subscribers inside the process ---- */
+
+struct broker_receipt; /* the publisher's claim to an acknowledgement, while its message is handed
+                          out */
+struct broker_ack;     /* that claim, held back by somebody */
+struct broker_tap;
+
+/* m is borrowed: take a reference to keep it. receipt is NULL when nobody waits for an
+ * acknowledgement. */
+typedef void broker_tap_fn(void *ctx, struct sl_msg *m, struct broker_receipt *receipt);
+
+/* NULL when memory is out or the filter is not valid. */
+SL_NODISCARD struct broker_tap *broker_tap(struct broker *b, struct sl_slice filter,
+                                           broker_tap_fn *fn, void *ctx);
+void broker_untap(struct broker *b, struct broker_tap *t); /* not from inside a tap; accepts NULL */
+
+/* Hold the publisher's PUBACK/PUBREC back until broker_ack_release(), called once per hold. NULL
+ * with a NULL receipt, or when memory is out (the publish is then refused: nothing unsafe is
+ * acknowledged). */
+struct broker_ack *broker_ack_hold(struct broker_receipt *r);
+/* reason: an enum mqtt_reason; the worst one wins. Below 0x80 the publisher is acknowledged; above,
+ * an MQTT 5 publisher is told, an older one gets no acknowledgement. */
+void broker_ack_release(struct broker_ack *a, uint8_t reason);
+void broker_receipt_refuse(struct broker_receipt *r, uint8_t reason); /* accepts NULL */
+
+/* Origins below this are the process's own; the number says how many rules a message has passed
+ * through. */
+#define BROKER_ORIGIN_CLIENTS UINT64_C(65536)
+
+/* Publish from inside. Never delivers before it returns: queued (bounded) and routed later in this
+ * loop turn. Takes its own reference. False when the queue is full or the topic is not valid. */
+SL_NODISCARD bool broker_publish(struct broker *b, struct sl_msg *m);
+
+/* ---- looking at it ---- */
+
+enum broker_drop {
+    BROKER_DROP_SLOW_READER, /* QoS 0 to a connection whose output is at its bound */
+    BROKER_DROP_QUEUE_FULL,  /* QoS 1 and 2 to a session at its bound */
+    BROKER_DROP_EXPIRED,
+    BROKER_DROP_TOO_LARGE, /* above the receiver's maximum packet size */
+    BROKER_DROP_INTERNAL,  /* broker_publish's queue was full, or memory out */
+    BROKER_DROPS
+};
+const char *broker_drop_name(enum broker_drop d);
+
+struct broker_stats {
+    uint32_t clients, clients_max, sessions, sessions_offline;
+    uint64_t connections_total, connections_refused;
+    uint64_t subscriptions, retained;
+    uint64_t messages_in, messages_out; /* packets of all kinds */
+    uint64_t publish_in, publish_out, bytes_in, bytes_out;
+    uint64_t dropped[BROKER_DROPS];
+    uint64_t queued; /* waiting in sessions */
+    int64_t started_mono_ms;
+};
+void broker_get_stats(const struct broker *b, struct broker_stats *ret);
+
+/* What was seen last on a topic that somebody subscribes to or that was published lately; bounded.
+ */
+struct broker_topic_view {
+    struct sl_slice topic, value; /* value: at most the payload's first 64 bytes */
+    uint32_t payload_len;
+    int64_t wall_ms;
+    uint64_t count;
+};
+void broker_visit_topics(const struct broker *b,
+                         void (*visit)(void *ctx, const struct broker_topic_view *v), void *ctx);
+
+struct broker_client_view {
+    struct sl_slice client_id, username, address;
+    int protocol_version;
+    bool connected;
+    uint32_t subscriptions, queued, in_flight, keep_alive_s;
+    int64_t since_wall_ms;
+};
+void broker_visit_clients(const struct broker *b,
+                          void (*visit)(void *ctx, const struct broker_client_view *v), void *ctx);
+
+#endif

@@ -1,0 +1,612 @@
+/* listener.c - sockets: accept, read, write, close; TLS in between. */
+#include "listener.h"
+
+#include "broker_internal.h"
+#include "client.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, LINGER_MS = 1500, ADDRESS_SIZE = 64 };
+
+struct broker_listener {
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } u;
+    struct broker *broker;
+    struct broker_listener *next, *prev;
+    struct tls_context *tls;
+    char *name, *unix_path;
+    uint32_t accepted; /* in this second */
+    bool username_from_cert, waiting, closing;
+};
+
+/* A connection. libuv points into it until its handle is closed; then client_fini() and free. */
+struct conn {
+    struct client client;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } u;
+    struct tls_session *tls;
+    struct sl_buf wire; /* TLS: encrypted bytes to send */
+    struct write *writing;
+    int64_t linger_until_ms;                           /* 0: not lingering */
+    bool username_from_cert, reading, closing, ending; /* ending: close when all is written */
+    char address[ADDRESS_SIZE];
+};
+
+/* What the socket did not take at once, on its way. */
+struct write {
+    uv_write_t req;
+    struct conn *conn;
+    struct outq out;
+    size_t writing; /* bytes of out in this request */
+    struct sl_buf wire;
+    size_t wire_sent;
+};
+
+static struct conn *conn_of(struct client *c)
+{
+    return SL_CONTAINER_OF(c, struct conn, client);
+}
+
+/* ---- closing ---- */
+
+static void on_conn_closed(uv_handle_t *h)
+{
+    struct conn *n = h->data;
+    struct broker *b = n->client.broker;
+    assert(!n->writing);
+    client_fini(&n->client);
+    tls_session_free(n->tls);
+    sl_buf_free(&n->wire);
+    free(n);
+    broker_release(b);
+}
+
+static void conn_close_now(struct conn *n)
+{
+    if (n->closing)
+        return;
+    n->closing = true;
+    client_close(&n->client, 0, NULL);
+    uv_close(&n->u.handle, on_conn_closed);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf);
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf);
+
+/* Close our direction and wait a little for the peer to read and close: closing at once with unread
+ * input would reset the connection, and the peer would never see why. */
+static void conn_linger(struct conn *n)
+{
+    int fd;
+    if (n->linger_until_ms || n->closing)
+        return;
+    if (n->client.broker->closing || uv_fileno(&n->u.handle, &fd) != 0 ||
+        shutdown(fd, SHUT_WR) != 0) {
+        conn_close_now(n);
+        return;
+    }
+    n->linger_until_ms = broker_now(n->client.broker) + LINGER_MS;
+    if (!n->reading && uv_read_start(&n->u.stream, on_alloc, on_read) != 0)
+        conn_close_now(n);
+    n->reading = true;
+}
+
+/* ---- writing ---- */
+
+static void on_written(uv_write_t *req, int status);
+
+static void write_done(struct write *w)
+{
+    struct conn *n = w->conn;
+    n->writing = NULL;
+    n->client.unsent = 0;
+    outq_release(&w->out, &n->client.broker->pool);
+    sl_buf_free(&w->wire);
+    free(w);
+}
+
+/* Hands the next pieces to libuv, which sends them when the socket takes them. */
+static int write_more(struct write *w)
+{
+    struct conn *n = w->conn;
+    uv_buf_t bufs[OUTQ_IOV_MAX];
+    struct outq_iov iov[OUTQ_IOV_MAX];
+    unsigned count = outq_iov(&w->out, iov);
+    w->writing = 0;
+    for (unsigned i = 0; i < count; i++) {
+        bufs[i] = uv_buf_init((char *)iov[i].ptr, (unsigned)iov[i].len);
+        w->writing += iov[i].len;
+    }
+    if (w->wire.len > w->wire_sent) { /* TLS: then there is nothing in `out` */
+        bufs[0] =
+            uv_buf_init((char *)w->wire.ptr + w->wire_sent, (unsigned)(w->wire.len - w->wire_sent));
+        count = 1;
+    }
+    n->client.unsent = outq_left(&w->out) + w->wire.len - w->wire_sent;
+    return uv_write(&w->req, &n->u.stream, bufs, count, on_written);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct write *w = req->data;
+    struct conn *n = w->conn;
+    if (status == 0 && !n->closing && !w->wire.ptr) {
+        outq_advance(&w->out, w->writing);
+        if (outq_left(&w->out) > 0 && write_more(w) == 0)
+            return;
+        if (outq_left(&w->out) > 0)
+            status = UV_ENOMEM;
+    }
+    write_done(w);
+    if (n->closing)
+        return;
+    if (status < 0) {
+        conn_close_now(n);
+        return;
+    }
+    broker_mark_dirty(n->client.broker, &n->client);
+    client_drained(&n->client);
+}
+
+/* What the socket did not take at once. Exactly one of q and wire has something left. */
+static void write_rest(struct conn *n, struct outq *q, struct sl_buf *wire, size_t wire_sent)
+{
+    struct write *w = calloc(1, sizeof *w);
+    if (!w) {
+        conn_close_now(n);
+        return;
+    }
+    w->conn = n;
+    w->req.data = w;
+    w->out = *q;
+    w->wire = *wire;
+    w->wire_sent = wire_sent;
+    *q = (struct outq){ 0 };
+    *wire = (struct sl_buf){ 0 };
+    n->writing = w;
+    if (write_more(w) != 0) {
+        write_done(w);
+        conn_close_now(n);
+    }
+}
+
+static void count_out(struct conn *n, size_t bytes)
+{
+    n->client.broker->stats.bytes_out += bytes;
+}
+
+static void flush_plain(struct conn *n)
+{
+    struct outq *q = &n->client.out;
+    while (outq_left(q) > 0) {
+        struct outq_iov iov[OUTQ_IOV_MAX];
+        uv_buf_t bufs[OUTQ_IOV_MAX];
+        unsigned count = outq_iov(q, iov);
+        size_t total = 0;
+        for (unsigned i = 0; i < count; i++) {
+            bufs[i] = uv_buf_init((char *)iov[i].ptr, (unsigned)iov[i].len);
+            total += iov[i].len;
+        }
+        int sent = uv_try_write(&n->u.stream, bufs, count);
+        if (sent == UV_EAGAIN)
+            sent = 0;
+        if (sent < 0) {
+            conn_close_now(n);
+            return;
+        }
+        count_out(n, (size_t)sent);
+        outq_advance(q, (size_t)sent);
+        if ((size_t)sent == total)
+            continue;
+        count_out(n, outq_left(q));
+        write_rest(n, q, &n->wire, 0);
+        return;
+    }
+    outq_release(q, &n->client.broker->pool);
+}
+
+/* Encrypts the output; false when the connection is done for. */
+static bool encrypt(struct conn *n)
+{
+    struct outq *q = &n->client.out;
+    while (outq_left(q) > 0) {
+        struct outq_iov iov[OUTQ_IOV_MAX];
+        unsigned count = outq_iov(q, iov);
+        size_t total = 0;
+        for (unsigned i = 0; i < count; i++) {
+            struct sl_slice plain = { iov[i].ptr, iov[i].len };
+            if (tls_session_write(n->tls, plain, &n->wire, NULL) != SL_OK)
+                return false;
+            total += iov[i].len;
+        }
+        outq_advance(q, total);
+    }
+    outq_release(q, &n->client.broker->pool);
+    if (n->ending)
+        tls_session_close(n->tls, &n->wire);
+    return !n->wire.failed;
+}
+
+static void flush_tls(struct conn *n)
+{
+    if (tls_session_established(n->tls) && !encrypt(n)) {
+        conn_close_now(n);
+        return;
+    }
+    if (n->wire.len == 0)
+        return;
+    uv_buf_t buf = uv_buf_init((char *)n->wire.ptr, (unsigned)n->wire.len);
+    int sent = uv_try_write(&n->u.stream, &buf, 1);
+    if (sent == UV_EAGAIN)
+        sent = 0;
+    if (sent < 0) {
+        conn_close_now(n);
+        return;
+    }
+    count_out(n, n->wire.len);
+    if ((size_t)sent < n->wire.len)
+        write_rest(n, &n->client.out, &n->wire, (size_t)sent);
+    else
+        sl_buf_free(&n->wire);
+}
+
+static void conn_flush(struct client *c)
+{
+    struct conn *n = conn_of(c);
+    if (n->closing || n->linger_until_ms || n->writing) /* on_written comes back here */
+        return;
+    if (n->tls)
+        flush_tls(n);
+    else
+        flush_plain(n);
+    if (n->ending && !n->writing)
+        conn_linger(n);
+}
+
+/* ---- reading ---- */
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    const struct conn *n = h->data;
+    *buf = uv_buf_init((char *)n->client.broker->read_buffer, BROKER_READ_SIZE);
+}
+
+static void take_cert_name(struct conn *n)
+{
+    char name[256];
+    struct sl_slice cn = tls_session_peer_name(n->tls, name, sizeof name);
+    if (cn.len == 0 || n->client.username)
+        return;
+    n->client.username = sl_slice_dup(cn);
+    n->client.cert_name = n->client.username != NULL;
+}
+
+static void log_tls_failure(struct conn *n, const struct sl_err *err)
+{
+    struct sl_kv kv[] = { SL_KV_STR("from", n->address), SL_KV_END };
+    sl_log(SL_INFO, "broker", kv, "TLS: %s", err->text);
+}
+
+static void feed_tls(struct conn *n, struct sl_slice bytes)
+{
+    struct sl_buf plain = { 0 };
+    struct sl_err err = { 0 };
+    enum sl_code rc = tls_session_feed(n->tls, bytes, &plain, &n->wire, &err);
+    if (n->username_from_cert && tls_session_established(n->tls))
+        take_cert_name(n);
+    if (plain.len > 0)
+        client_feed(&n->client, sl_buf_slice(&plain));
+    sl_buf_free(&plain);
+    if (n->wire.len > 0)
+        broker_mark_dirty(n->client.broker, &n->client);
+    if (rc == SL_OK)
+        return;
+    if (rc != SL_CLOSED)
+        log_tls_failure(n, &err);
+    client_close(&n->client, 0, NULL); /* an alert in `wire` goes out first */
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
+{
+    struct conn *n = stream->data;
+    if (size == 0 || n->closing)
+        return;
+    if (size < 0) {
+        conn_close_now(n); /* the peer has closed, or reset: either way nothing more can be said */
+        return;
+    }
+    if (n->linger_until_ms || n->ending)
+        return; /* read only so that the peer is not reset */
+    struct sl_slice bytes = sl_bytes(buf->base, (size_t)size);
+    if (n->tls)
+        feed_tls(n, bytes);
+    else
+        client_feed(&n->client, bytes);
+}
+
+static void conn_read(struct client *c, bool on)
+{
+    struct conn *n = conn_of(c);
+    if (n->closing || n->reading == on)
+        return;
+    n->reading = on;
+    if (!on)
+        (void)uv_read_stop(&n->u.stream); /* always 0 */
+    else if (uv_read_start(&n->u.stream, on_alloc, on_read) != 0)
+        conn_close_now(n);
+}
+
+static void conn_close(struct client *c)
+{
+    struct conn *n = conn_of(c);
+    n->ending = true;
+    broker_mark_dirty(c->broker, c); /* the flush sends what is left, then closes */
+}
+
+static struct sl_slice conn_address(struct client *c)
+{
+    return sl_str(conn_of(c)->address);
+}
+
+static const struct client_transport conn_transport = { conn_flush, conn_read, conn_close,
+                                                        conn_address };
+
+/* ---- accepting ---- */
+
+static void describe_peer(struct conn *n, bool is_pipe)
+{
+    struct sockaddr_storage ss;
+    int len = sizeof ss;
+    char ip[INET6_ADDRSTRLEN] = "?";
+    if (is_pipe || uv_tcp_getpeername(&n->u.tcp, (struct sockaddr *)&ss, &len) != 0) {
+        (void)snprintf(n->address, sizeof n->address, "%s", is_pipe ? "unix" : "?");
+    } else if (ss.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&ss;
+        (void)uv_ip6_name(a, ip, sizeof ip); /* "?" when it fails */
+        (void)snprintf(n->address, sizeof n->address, "[%s]:%u", ip, ntohs(a->sin6_port));
+    } else {
+        const struct sockaddr_in *a = (const struct sockaddr_in *)&ss;
+        (void)uv_ip4_name(a, ip, sizeof ip);
+        (void)snprintf(n->address, sizeof n->address, "%s:%u", ip, ntohs(a->sin_port));
+    }
+}
+
+static void on_orphan_closed(uv_handle_t *h)
+{
+    struct conn *n = h->data;
+    struct broker *b = n->client.broker;
+    tls_session_free(n->tls);
+    free(n);
+    broker_release(b);
+}
+
+/* The connection is accepted; true when its client could be opened. */
+static bool conn_start(struct conn *n, struct broker_listener *l, bool is_pipe)
+{
+    describe_peer(n, is_pipe);
+    if (!is_pipe)
+        (void)uv_tcp_nodelay(&n->u.tcp, 1); /* output is gathered already; without it only slower */
+    n->username_from_cert = l->username_from_cert;
+    if (l->tls && tls_session_new(&n->tls, l->tls, NULL, NULL) != SL_OK)
+        return false;
+    if (!client_open(&n->client, l->broker, &conn_transport))
+        return false;
+    n->reading = true;
+    return true;
+}
+
+static void accept_one(struct broker_listener *l)
+{
+    struct broker *b = l->broker;
+    struct conn *n = calloc(1, sizeof *n);
+    if (!n) {
+        l->waiting = true; /* libuv stops watching until the next accept: tried again on the tick */
+        return;
+    }
+    bool is_pipe = l->unix_path != NULL;
+    int rc = is_pipe ? uv_pipe_init(b->options.loop, &n->u.pipe, 0)
+                     : uv_tcp_init(b->options.loop, &n->u.tcp);
+    if (rc != 0) {
+        free(n);
+        l->waiting = true;
+        return;
+    }
+    n->u.handle.data = n;
+    n->client.broker = b;
+    b->holds++;
+    if (uv_accept(&l->u.stream, &n->u.stream) != 0 || !conn_start(n, l, is_pipe)) {
+        b->stats.connections_refused++;
+        uv_close(&n->u.handle, on_orphan_closed);
+        return;
+    }
+    if (uv_read_start(&n->u.stream, on_alloc, on_read) != 0)
+        conn_close_now(n);
+}
+
+static void on_connection(uv_stream_t *stream, int status)
+{
+    struct broker_listener *l = stream->data;
+    if (status < 0 || l->closing)
+        return;
+    if (l->accepted >= l->broker->options.connect_rate) {
+        l->waiting = true; /* stays in the backlog until the next second */
+        return;
+    }
+    l->accepted++;
+    accept_one(l);
+}
+
+void listeners_tick(struct broker *b)
+{
+    int64_t now = broker_now(b);
+    for (struct broker_listener *l = b->listeners; l; l = l->next) {
+        l->accepted = 0;
+        if (!l->waiting)
+            continue;
+        l->waiting = false;
+        accept_one(l); /* which makes libuv watch the socket again */
+        l->accepted++;
+    }
+    for (uint32_t i = 0; i < b->client_count; i++) {
+        struct client *c = b->clients[i];
+        if (c->transport != &conn_transport)
+            continue;
+        struct conn *n = conn_of(c);
+        if (n->linger_until_ms && now >= n->linger_until_ms)
+            conn_close_now(n);
+        else if (n->ending && !n->linger_until_ms && n->writing)
+            n->linger_until_ms =
+                now + LINGER_MS; /* a peer that does not read gets no more time than this */
+    }
+}
+
+void listeners_abort_lingering(struct broker *b)
+{
+    for (uint32_t i = 0; i < b->client_count; i++)
+        if (b->clients[i]->transport == &conn_transport)
+            conn_close_now(conn_of(b->clients[i]));
+}
+
+/* ---- listeners ---- */
+
+static void on_listener_closed(uv_handle_t *h)
+{
+    struct broker_listener *l = h->data;
+    struct broker *b = l->broker;
+    tls_context_unref(l->tls);
+    free(l->name);
+    free(l->unix_path);
+    free(l);
+    broker_release(b);
+}
+
+void broker_unlisten(struct broker_listener *l)
+{
+    if (l->closing)
+        return;
+    l->closing = true;
+    if (l->prev)
+        l->prev->next = l->next;
+    else
+        l->broker->listeners = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    uv_close(&l->u.handle, on_listener_closed); /* libuv unlinks a Unix socket's path */
+}
+
+static int bind_tcp(struct broker_listener *l, const struct broker_listener_options *o)
+{
+    struct sockaddr_storage ss;
+    int rc = uv_ip4_addr(o->bind, o->port, (struct sockaddr_in *)&ss);
+    if (rc != 0)
+        rc = uv_ip6_addr(o->bind, o->port, (struct sockaddr_in6 *)&ss);
+    return rc != 0 ? rc : uv_tcp_bind(&l->u.tcp, (const struct sockaddr *)&ss, 0);
+}
+
+/* A socket file that nobody listens on is left from a crash and may be replaced; anything else may
+ * not. */
+static int bind_unix(struct broker_listener *l, const char *path)
+{
+    struct stat st;
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof a.sun_path)
+        return UV_ENAMETOOLONG;
+    memcpy(a.sun_path, path, strlen(path));
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        SL_CLEANUP(sl_close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof a) != 0 &&
+            errno == ECONNREFUSED)
+            (void)unlink(path); /* bind says so if it is still there */
+    }
+    int rc = uv_pipe_bind(&l->u.pipe, path);
+    if (rc == 0)
+        (void)uv_pipe_chmod(&l->u.pipe,
+                            UV_READABLE | UV_WRITABLE); /* access is the broker's matter */
+    return rc;
+}
+
+static enum sl_code listen_failed(const struct broker_listener_options *o, int rc,
+                                  struct sl_err *err)
+{
+    if (o->unix_path)
+        return sl_fail(err, SL_IO, "listener \"%s\": cannot listen on %s: %s", o->name,
+                       o->unix_path, uv_strerror(rc));
+    const char *hint = rc == UV_EADDRINUSE
+                           ? " (another program listens there: change \"port\" or stop it)"
+                       : rc == UV_EACCES ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+                                         : "";
+    return sl_fail(err, SL_IO, "listener \"%s\": cannot listen on %s port %u: %s%s", o->name,
+                   o->bind, o->port, uv_strerror(rc), hint);
+}
+
+enum sl_code broker_listen(struct broker *b, const struct broker_listener_options *o,
+                           struct broker_listener **ret, struct sl_err *err)
+{
+    struct broker_listener *l = calloc(1, sizeof *l);
+    if (!l)
+        return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", o->name);
+    int rc = o->unix_path ? uv_pipe_init(b->options.loop, &l->u.pipe, 0)
+                          : uv_tcp_init(b->options.loop, &l->u.tcp);
+    if (rc != 0) {
+        free(l);
+        return listen_failed(o, rc, err);
+    }
+    l->u.handle.data = l;
+    l->broker = b;
+    l->name = strdup(o->name);
+    l->unix_path = o->unix_path ? strdup(o->unix_path) : NULL;
+    l->tls = o->tls ? tls_context_ref(o->tls) : NULL;
+    l->username_from_cert = o->username_from_cert;
+    l->next = b->listeners;
+    if (l->next)
+        l->next->prev = l;
+    b->listeners = l;
+    b->holds++;
+    if (!l->name || (o->unix_path && !l->unix_path))
+        rc = UV_ENOMEM;
+    if (rc == 0)
+        rc = o->unix_path ? bind_unix(l, o->unix_path) : bind_tcp(l, o);
+    if (rc == 0)
+        rc = uv_listen(&l->u.stream, BACKLOG, on_connection);
+    if (rc != 0) {
+        broker_unlisten(l);
+        return listen_failed(o, rc, err);
+    }
+    *ret = l;
+    return SL_OK;
+}
+
+uint16_t broker_listener_port(const struct broker_listener *l)
+{
+    struct sockaddr_storage ss;
+    int len = sizeof ss;
+    if (l->unix_path || uv_tcp_getsockname(&l->u.tcp, (struct sockaddr *)&ss, &len) != 0)
+        return 0;
+    return ntohs(ss.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&ss)->sin6_port
+                                          : ((const struct sockaddr_in *)&ss)->sin_port);
+}
+
+void broker_listener_set_tls(struct broker_listener *l, struct tls_context *tls)
+{
+    tls_context_unref(l->tls);
+    l->tls = tls ? tls_context_ref(tls) : NULL;
+}

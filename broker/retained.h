@@ -1,0 +1,23 @@
+/* retained.h - the last retained message of each topic. */
+#ifndef BROKER_RETAINED_H
+#define BROKER_RETAINED_H
+
+#include "base/msg.h"
+#include "trie.h"
+
+struct retained {
+    struct trie trie; /* values: struct sl_msg, one reference each */
+    uint64_t count;
+};
+
+/* Keep m as its topic's retained message (takes a reference), or, with an empty payload, forget the
+ * topic's [MQTT-3.3.1-5, 3.3.1-6, 3.3.1-7]. False when memory is out: what was there stays. */
+SL_NODISCARD bool retained_set(struct retained *r, struct sl_msg *m);
+/* Visits the retained messages that fit a valid filter; the visitor must not change the retained
+ * messages. */
+typedef void retained_visit_fn(void *ctx, struct sl_msg *m);
+void retained_match(struct retained *r, struct sl_slice filter, retained_visit_fn *visit,
+                    void *ctx);
+void retained_free(struct retained *r);
+
+#endif

@@ -1,0 +1,96 @@
+/* session.h - what the broker keeps for a client id: subscriptions, what is in flight, what waits.
+ *
+ * A session may outlive its connection. It decides what goes out next; how bytes are made and sent
+ * is the connection's matter (client.h). No I/O. */
+#ifndef BROKER_SESSION_H
+#define BROKER_SESSION_H
+
+#include "acks.h"
+#include "frames.h"
+#include "subs.h"
+
+struct client;
+
+/* A message on its way to this client. */
+struct delivery {
+    struct sl_msg *msg; /* a reference; NULL: this place in the window is free again */
+    struct subids *ids; /* a reference, or NULL */
+    uint8_t qos;        /* granted */
+    bool retain;        /* the flag to send */
+    bool released;      /* QoS 2: PUBREC received, PUBREL is what is outstanding */
+};
+
+/* A ring of deliveries that grows up to a bound. */
+struct delivery_ring {
+    struct delivery *items;
+    uint32_t cap, head, count; /* cap is a power of two */
+};
+
+/* A QoS 2 publish received and not yet released: a repeated PUBLISH must not be taken twice
+ * [MQTT-4.3.3-10]. */
+struct qos2_in {
+    uint16_t packet_id;
+    struct broker_ack *ack; /* a reference while its PUBREC is held back; else NULL */
+};
+
+struct session {
+    struct broker *broker;
+    struct client *client;    /* attached connection or NULL */
+    uint64_t origin;          /* identity for No Local; never reused */
+    uint32_t expiry_s;        /* UINT32_MAX: never */
+    int64_t offline_since_ms; /* monotonic, while client is NULL */
+    int64_t since_wall_ms;
+    struct subscription *subs;
+    uint32_t sub_count;
+    uint64_t match_pass; /* scratch of topic_cache.c */
+    uint32_t match_index;
+
+    /* Out: the window holds what was sent, in order. Packet ids run on without gaps, so the place
+     * of one follows from the head's; acknowledged places stay until the head reaches them. */
+    struct delivery_ring window, queue;
+    uint64_t queued_bytes;
+    uint32_t window_open; /* deliveries in the window that are not acknowledged */
+    uint16_t head_id;     /* packet id of the window's head */
+
+    /* In. */
+    struct qos2_in *qos2;
+    uint32_t qos2_count, qos2_cap;
+    struct broker_ack *acks; /* held back, in no order */
+
+    struct sl_msg *will; /* waiting for its delay after a lost connection */
+    int64_t will_due_ms;
+
+    uint16_t id_len;
+    uint8_t client_id[];
+};
+
+static inline struct sl_slice session_id(const struct session *s)
+{
+    return (struct sl_slice){ s->client_id, s->id_len };
+}
+struct sl_slice session_key(const void *session); /* for the map of sessions */
+
+SL_NODISCARD struct session *session_new(struct broker *b, struct sl_slice client_id);
+/* Drops everything; it must be detached and out of the map. */
+void session_free(struct session *s);
+
+/* Hand over a message to be delivered at qos; frames shares encodings between receivers (NULL:
+ * none). */
+void session_deliver(struct session *s, struct sl_msg *m, uint8_t qos, bool retain,
+                     struct subids *ids, struct frame_cache *frames);
+/* A connection was attached: send again what is unacknowledged [MQTT-4.4.0-1], then what waits. */
+void session_resume(struct session *s);
+/* Send what waits, as far as window and output allow. */
+void session_pump(struct session *s);
+
+/* The client's acknowledgements. False: no such packet id in that state. */
+bool session_on_puback(struct session *s, uint16_t packet_id);
+bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed);
+bool session_on_pubcomp(struct session *s, uint16_t packet_id);
+
+/* QoS 2 in: the entry, or NULL. */
+struct qos2_in *session_qos2_find(struct session *s, uint16_t packet_id);
+SL_NODISCARD bool session_qos2_add(struct session *s, uint16_t packet_id);
+void session_qos2_remove(struct session *s, uint16_t packet_id);
+
+#endif

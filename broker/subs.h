@@ -1,0 +1,101 @@
+/* subs.h - who gets a message: subscriptions and taps in the topic tree, and a cache of its
+ * answers.
+ *
+ * Sensors publish on the same topics again and again, so the tree's answer for a topic is kept
+ * until any subscription changes. The cache is bounded; it also remembers each topic's last value
+ * for the status page. */
+#ifndef BROKER_SUBS_H
+#define BROKER_SUBS_H
+
+#include "broker/broker.h"
+#include "trie.h"
+
+#define TOPIC_CACHE_MAX  4096
+#define TOPIC_VALUE_MAX  64
+#define SUBS_NO_DELIVERY 0xFF
+
+struct session;
+
+/* Subscription identifiers of one delivery, encoded as MQTT 5 properties; shared by count. */
+struct subids {
+    uint32_t refs;
+    uint32_t len;
+    uint8_t encoded[];
+};
+static inline struct subids *subids_ref(struct subids *ids)
+{
+    if (ids)
+        ids->refs++;
+    return ids;
+}
+void subids_unref(struct subids *ids); /* accepts NULL */
+
+struct subscription {
+    struct session *session;
+    struct trie_node *node;
+    struct subscription *next; /* the session's list */
+    uint32_t id;               /* Subscription Identifier, 0 for none */
+    uint8_t qos;
+    bool no_local, retain_as_published;
+};
+
+struct broker_tap {
+    broker_tap_fn *fn;
+    void *ctx;
+    struct trie_node *node;
+};
+
+/* One session's share in a topic: overlapping subscriptions are joined, at the highest QoS
+ * [MQTT-3.3.5-1]. */
+struct match {
+    struct session *session;
+    struct subids *ids, *ids_own; /* NULL for none */
+    uint8_t qos;                  /* of all its subscriptions that fit */
+    uint8_t qos_own; /* of those without No Local: for its own messages; or SUBS_NO_DELIVERY */
+    bool retain_as_published;
+};
+
+struct topic_entry {
+    uint64_t generation; /* of the subscriptions that the answer was made from */
+    struct match *matches;
+    struct broker_tap **taps;
+    uint32_t match_count, tap_count;
+    uint64_t count; /* publishes seen */
+    int64_t wall_ms;
+    uint32_t payload_len;
+    uint16_t topic_len;
+    uint8_t value_len;
+    bool used; /* since the eviction hand passed */
+    uint8_t value[TOPIC_VALUE_MAX];
+    uint8_t topic[];
+};
+
+struct subs {
+    struct trie trie; /* values: struct sub_list */
+    uint64_t generation;
+    uint64_t count; /* subscriptions of sessions */
+    uint64_t pass;  /* marks sessions while an answer is made */
+    struct sl_map cache;
+    struct topic_entry **ring; /* the cache's entries, for eviction in turn */
+    uint32_t ring_count, hand;
+};
+
+void subs_free(struct subs *s); /* subscriptions must be gone */
+
+/* Adds or replaces the session's subscription to a valid filter; *ret_existed tells which. False:
+ * memory. */
+SL_NODISCARD bool subs_add(struct subs *s, struct session *session, struct sl_slice filter,
+                           const struct subscription *wanted, bool *ret_existed);
+/* False when there was none. */
+bool subs_remove(struct subs *s, struct session *session, struct sl_slice filter);
+void subs_remove_all(struct subs *s, struct session *session);
+
+SL_NODISCARD bool subs_add_tap(struct subs *s, struct broker_tap *tap, struct sl_slice filter);
+void subs_remove_tap(struct subs *s, struct broker_tap *tap);
+
+/* The answer for a topic; valid until the next call. NULL when memory is out. */
+struct topic_entry *subs_lookup(struct subs *s, struct sl_slice topic);
+/* Note a topic's last value. */
+void topic_entry_observe(struct topic_entry *e, struct sl_slice payload, int64_t wall_ms);
+
+#endif
