@@ -1,0 +1,165 @@
+/* payload.c - cJSON, and nothing else knows it. */
+#include "payload.h"
+
+#include "number.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { SMALL_OBJECT = 16 }; /* up to here every pair of names is compared */
+
+static bool same_name(const cJSON *a, const cJSON *b)
+{
+    return a->string[0] == b->string[0] && strcmp(a->string, b->string) == 0;
+}
+
+static void drop(cJSON *object, cJSON *member)
+{
+    cJSON_Delete(cJSON_DetachItemViaPointer(object, member));
+}
+
+static void dedupe_small(cJSON *object)
+{
+    for (cJSON *m = object->child, *next; m; m = next) {
+        next = m->next;
+        for (const cJSON *later = next; later; later = later->next) {
+            if (same_name(m, later)) {
+                drop(object, m);
+                break;
+            }
+        }
+    }
+}
+
+/* An open hash table of members; an earlier one with the same name is dropped and replaced. */
+static bool dedupe_large(cJSON *object, size_t count)
+{
+    size_t slots = 64;
+    while (slots < count * 2)
+        slots *= 2;
+    cJSON **table = calloc(slots, sizeof *table);
+    if (!table)
+        return false;
+    for (cJSON *m = object->child; m; m = m->next) {
+        size_t at = sl_hash(sl_str(m->string)) & (slots - 1);
+        while (table[at] && !same_name(table[at], m))
+            at = (at + 1) & (slots - 1);
+        if (table[at])
+            drop(object, table[at]); /* behind m already: m->next is untouched */
+        table[at] = m;
+    }
+    free(table);
+    return true;
+}
+
+static bool dedupe(cJSON *object)
+{
+    size_t count = 0;
+    for (const cJSON *m = object->child; m; m = m->next)
+        count++;
+    if (count > SMALL_OBJECT)
+        return dedupe_large(object, count);
+    dedupe_small(object);
+    return true;
+}
+
+/* Makes member names unique and refuses numbers that are none; at most 1,000 levels deep. */
+static bool tidy(cJSON *node)
+{
+    if (cJSON_IsNumber(node))
+        return isfinite(node->valuedouble) != 0;
+    if (cJSON_IsObject(node) && !dedupe(node))
+        return false;
+    for (cJSON *c = node->child; c; c = c->next)
+        if (!tidy(c))
+            return false;
+    return true;
+}
+
+/* Whether a backslash begins "\u0000". After "\\" the pair is skipped. */
+static bool has_escaped_nul(struct sl_slice s)
+{
+    for (size_t i = 0; i < s.len;) {
+        const uint8_t *slash = memchr(s.ptr + i, '\\', s.len - i);
+        if (!slash)
+            return false;
+        size_t at = (size_t)(slash - s.ptr);
+        if (s.len - at >= 6 && memcmp(slash, "\\u0000", 6) == 0)
+            return true;
+        i = at + 2;
+    }
+    return false;
+}
+
+static cJSON *parse(struct sl_slice s)
+{
+    if (s.len == 0 || !sl_utf8_valid(s) || has_escaped_nul(s))
+        return NULL;
+    const char *end = NULL;
+    cJSON *root = cJSON_ParseWithLengthOpts((const char *)s.ptr, s.len, &end, 0);
+    if (!root)
+        return NULL;
+    const char *stop = (const char *)s.ptr + s.len;
+    while (end < stop && (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n'))
+        end++;
+    if (end == stop && tidy(root))
+        return root;
+    cJSON_Delete(root);
+    return NULL;
+}
+
+bool payload_root(struct rule_input *in, struct value *ret)
+{
+    if (!in->parsed && !in->parse_failed) {
+        in->parsed = parse(in->payload);
+        in->parse_failed = !in->parsed;
+    }
+    if (!in->parsed)
+        return false;
+    *ret = payload_value(in->parsed);
+    return true;
+}
+
+void payload_free(void *parsed)
+{
+    cJSON_Delete(parsed);
+}
+
+struct value payload_value(const struct cJSON *node)
+{
+    switch (node->type & 0xff) {
+    case cJSON_NULL: return VALUE_NULL;
+    case cJSON_False: return value_bool(false);
+    case cJSON_True: return value_bool(true);
+    case cJSON_Number: return number_from_double(node->valuedouble);
+    case cJSON_String: return value_string(sl_str(node->valuestring));
+    case cJSON_Array: return (struct value){ .type = V_ARRAY, .json = node };
+    case cJSON_Object: return (struct value){ .type = V_OBJECT, .json = node };
+    default: return VALUE_UNDEFINED; /* cJSON's type is a plain int */
+    }
+}
+
+const struct cJSON *payload_first(const struct cJSON *array_or_object)
+{
+    return array_or_object->child;
+}
+
+const struct cJSON *payload_after(const struct cJSON *node)
+{
+    return node->next;
+}
+
+struct sl_slice payload_key(const struct cJSON *node)
+{
+    return sl_str(node->string); /* elements of arrays have none */
+}
+
+const struct cJSON *payload_member(const struct cJSON *object, struct sl_slice key)
+{
+    uint8_t first = key.len > 0 ? key.ptr[0] : 0;
+    for (const cJSON *m = object->child; m; m = m->next)
+        if ((uint8_t)m->string[0] == first && sl_slice_eq(sl_str(m->string), key))
+            return m;
+    return NULL;
+}

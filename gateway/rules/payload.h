@@ -1,0 +1,24 @@
+/* payload.h - the one place that knows cJSON: payload bytes to a tree, the tree to values.
+ *
+ * Payloads are hostile. Not JSON here: invalid UTF-8 or a NUL, "\u0000" in a string (a C string
+ * would end there), numbers beyond a double, text behind the value, nesting past cJSON's limit of
+ * 1,000. Of members with the same name the last counts. Integers past 2^53 lose their last digits
+ * (cJSON keeps numbers as doubles). */
+#ifndef RULES_PAYLOAD_H
+#define RULES_PAYLOAD_H
+
+#include "rules.h"
+#include "value.h"
+
+/* The parsed payload, parsed now if this is the first need of it; false when it is not JSON. */
+bool payload_root(struct rule_input *in, struct value *ret);
+void payload_free(void *parsed);
+
+struct value payload_value(const struct cJSON *node);
+const struct cJSON *payload_first(const struct cJSON *array_or_object);
+const struct cJSON *payload_after(const struct cJSON *node);
+struct sl_slice payload_key(const struct cJSON *node);
+/* The member or NULL. */
+const struct cJSON *payload_member(const struct cJSON *object, struct sl_slice key);
+
+#endif
