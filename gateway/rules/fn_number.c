@@ -145,11 +145,14 @@ struct value fn_trunc(struct eval *ev, const struct value *args, unsigned count)
         return VALUE_UNDEFINED;
     char text[NUMBER_TEXT_MAX];
     size_t len = number_format(v, text);
-    if (memchr(text, 'e', len)) /* below 1e-6, or without decimals anyway */
-        return fabs(number_to_double(v)) < 1 ? (n < 7 ? value_int(0) : v) : v;
+    double d = number_to_double(v);
+    if (memchr(text, 'e', len)) { /* below 1e-6, or so large that it has no decimals */
+        double unit = pow(10, n < 0 ? 0 : n > 34 ? 34 : (double)n);
+        return number_from_double(fabs(d) < 1 ? trunc(d * unit) / unit : d);
+    }
     const char *point = memchr(text, '.', len);
     if (!point)
-        return number_from_double(number_to_double(v));
+        return v.type == V_INT ? v : number_from_double(d);
     size_t whole = (size_t)(point - text);
     size_t keep = n <= 0 ? whole : n >= 34 ? len : whole + 1 + (size_t)n;
     if (!number_parse(sl_bytes(text, keep < len ? keep : len), &result))

@@ -228,7 +228,7 @@ enum rule_verdict rule_eval(const struct rule_plan *p, struct rule_input *in,
     if (p->where && !eval_true(&ev, p->where)) {
         if (!check_limits(&ev, out, why))
             return RULE_FAILED;
-        if (why)
+        if (why && in->explain)
             explain_skip(&ev, why);
         return RULE_SKIPPED;
     }

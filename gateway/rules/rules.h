@@ -17,8 +17,9 @@ struct rule_error {
     char text[256];        /* "expected FROM, found 'FORM'" */
 };
 
-/* On SL_OK *ret is yours until rule_plan_free(). SL_INVALID with *ret_error filled for a mistake;
- * SL_UNSUPPORTED for a function or clause that AWS has and this program has not. */
+/* On SL_OK *ret is yours until rule_plan_free(). SL_INVALID with *ret_error filled for a mistake,
+ * SL_LIMIT for a statement over a bound, SL_UNSUPPORTED for a function or clause that does not
+ * exist or that AWS has and this program has not. */
 SL_NODISCARD enum sl_code rule_compile(struct sl_slice sql, struct rule_plan **ret,
                                        struct rule_error *ret_error);
 void rule_plan_free(struct rule_plan *p); /* accepts NULL */
@@ -27,10 +28,11 @@ void rule_plan_free(struct rule_plan *p); /* accepts NULL */
 struct sl_slice rule_from(const struct rule_plan *p);
 
 /* One message to evaluate. Parse a message once for all its rules: make a rule_input, evaluate,
- * release it. */
+ * release it. topic and clientid are valid UTF-8; the payload is anything. */
 struct rule_input {
     struct sl_slice topic, payload, clientid;
     int64_t ts_ms; /* wall clock: timestamp() */
+    bool explain;  /* say why a message was skipped: costs about as much as evaluating it again */
     void *parsed;  /* the engine's: NULL at first; the parsed payload is kept here */
     bool parse_failed;
 };
@@ -42,7 +44,9 @@ enum rule_verdict {
     RULE_FAILED,  /* the evaluation failed; the text says why */
 };
 
-/* What a kept message becomes. Zero it before the first use; reuse it; release it at the end. */
+/* What a kept message becomes. Zero it before the first use; reuse it; release it at the end. It
+ * points into the input: use it before the input is released. At most 16 MiB; its memory beyond
+ * 64 KiB is given back at the next evaluation. */
 struct rule_output {
     struct sl_slice payload; /* JSON, or the raw payload for SELECT * over one that is not JSON */
     struct sl_buf text;      /* payload's memory, when it is not the input's */
@@ -50,8 +54,8 @@ struct rule_output {
 };
 void rule_output_release(struct rule_output *out);
 
-/* why (may be NULL) is filled with a sentence: why it was skipped or failed ("WHERE: temperature is
- * undefined"). */
+/* why (may be NULL) is filled with a sentence when it failed and, with in->explain, also when it
+ * was skipped ("WHERE: temperature is undefined"). */
 enum rule_verdict rule_eval(const struct rule_plan *p, struct rule_input *in,
                             struct rule_output *out, struct sl_err *why);
 

@@ -168,8 +168,8 @@ enum sl_code rule_template_compile(struct sl_slice text, struct rule_template **
     if (!t)
         return SL_NOMEM;
     t->end = &t->first;
-    struct source src = { text, ret_error };
-    bool ok = check_text(&src) && add_parts(t, &src, arena_copy(&t->arena, text));
+    struct source src = { arena_copy(&t->arena, text), ret_error };
+    bool ok = !t->arena.failed && check_text(&src) && add_parts(t, &src, src.all);
     if (!ok || t->arena.failed) {
         enum sl_code rc = t->arena.failed ? SL_NOMEM : SL_INVALID;
         rule_template_free(t);
