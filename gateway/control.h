@@ -1,0 +1,39 @@
+/* control.h - the control socket: the command line asks the running gateway.
+ *
+ * DATA_DIR/control.sock, for the gateway's own user only. A request is one JSON line,
+ * {"cmd":"status"} or
+ * {"cmd":"queue","lane":"alert","dead":false,"limit":100}; the answer is JSON lines, the last of
+ * them {"end":true} or
+ * {"error":"..."}. Connections, request size and unsent output are bounded. Loop thread only. */
+#ifndef GATEWAY_CONTROL_H
+#define GATEWAY_CONTROL_H
+
+#include "base/err.h"
+
+#include <uv.h>
+
+#define CONTROL_CLIENTS_MAX 8
+#define CONTROL_REQUEST_MAX 4096
+#define CONTROL_OUTPUT_MAX  ((size_t)4 * 1024 * 1024)
+
+struct gateway;
+struct control;
+
+/* Where the socket is, into buf. */
+SL_NODISCARD enum sl_code control_path(const char *data_dir, char *buf, size_t size,
+                                       struct sl_err *err);
+
+/* SL_BUSY when another gateway answers on the socket: two must not share a data_dir. */
+SL_NODISCARD enum sl_code control_open(struct control **ret, struct gateway *g,
+                                       const char *data_dir, struct sl_err *err);
+/* closed(ctx) comes from the loop. */
+void control_close(struct control *c, void (*closed)(void *ctx), void *ctx);
+
+/* The command line's side; blocking, at most 10 s. Sends one request line and hands each answer
+ * line (without its newline) to line() until the end. SL_NOTFOUND when no gateway answers there;
+ * SL_REFUSED when it reports an error. */
+SL_NODISCARD enum sl_code control_ask(const char *data_dir, const char *request,
+                                      void (*line)(void *ctx, const char *text), void *ctx,
+                                      struct sl_err *err);
+
+#endif

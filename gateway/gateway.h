@@ -1,0 +1,77 @@
+/* gateway.h - the parts put together: what each file of gateway/ may see of the running gateway.
+ *
+ * gateway.c makes and ends the parts in order; engine.c runs the rules; status.c, metrics.c,
+ * history.c and events.c say what is going on; control.c answers the command line. Loop thread
+ * only. */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "control.h"
+#include "engine.h"
+#include "events.h"
+#include "gpio/gpio.h"
+#include "history.h"
+#include "listeners.h"
+#include "logins.h"
+
+#include "bridge/bridge.h"
+#include "broker/broker.h"
+#include "config/config.h"
+#include "store/outbox.h"
+#include "web/web.h"
+
+#include <uv.h>
+
+struct gateway {
+    uv_loop_t loop;
+    const struct sl_clock *clock;
+    struct config *config;
+    const char *config_path; /* NULL: built in */
+
+    struct outbox *outbox;
+    struct broker *broker;
+    struct bridge *bridge; /* NULL without a cloud section */
+    struct web *web;       /* NULL without a web section */
+    struct gpio *gpio;     /* NULL without lines */
+    struct engine *engine;
+    struct logins *logins;     /* NULL without a users file */
+    struct logins *web_logins; /* NULL: the same as logins */
+    struct listeners *listeners;
+    struct control *control;
+    struct events events;
+    struct history history;
+    struct broker_tap **gpio_taps;
+
+    uv_signal_t sigterm, sigint, sighup;
+    uv_timer_t second;
+    uv_timer_t deadline; /* of the shutdown */
+    int64_t started_mono_ms, started_wall_ms;
+    int64_t store_due_ms; /* next $SYS/gateway/store */
+    int64_t watchdog_ms, watchdog_due_ms;
+    unsigned watches; /* of web viewers */
+    bool disk_was_ok;
+    int exit_code;
+    bool stopping;
+};
+
+/* Runs until it is told to stop; the process's exit code. Takes over config. */
+int gateway_run(struct config *config, const char *config_path);
+
+/* Publish on the local broker from inside. */
+void gateway_publish(struct gateway *g, struct sl_slice topic, struct sl_slice payload,
+                     bool retain);
+
+/* status.c: the interface's /api/v1/status. */
+void status_json(struct gateway *g, struct sl_buf *out);
+/* The lists: "clients", "rules", "events", "queue" (counts by lane). False: no such list. */
+bool status_list(struct gateway *g, const char *name, struct sl_slice after, unsigned limit,
+                 struct sl_buf *out);
+void status_cloud_json(struct gateway *g, struct sl_buf *out); /* $SYS/gateway/cloud */
+void status_store_json(struct gateway *g, struct sl_buf *out); /* $SYS/gateway/store */
+/* False: out holds a JSON array of reasons. */
+bool status_healthy(struct gateway *g, struct sl_buf *out);
+bool status_ready(struct gateway *g, struct sl_buf *out);
+/* metrics.c: Prometheus text. */
+void metrics_text(struct gateway *g, struct sl_buf *out);
+
+#endif

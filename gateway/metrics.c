@@ -1,0 +1,203 @@
+/* metrics.c - the counters as Prometheus text. */
+#include "gateway.h"
+
+#include <stdio.h>
+
+static void head(struct sl_buf *out, const char *name, const char *type, const char *help)
+{
+    sl_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void one(struct sl_buf *out, const char *name, const char *type, const char *help,
+                double value)
+{
+    head(out, name, type, help);
+    sl_buf_printf(out, "%s %.17g\n", name, value);
+}
+
+static void counter(struct sl_buf *out, const char *name, const char *help, uint64_t value)
+{
+    one(out, name, "counter", help, (double)value);
+}
+
+static void gauge(struct sl_buf *out, const char *name, const char *help, double value)
+{
+    one(out, name, "gauge", help, value);
+}
+
+/* A label's value: backslash, quote and newline escaped, as the format wants. */
+static void put_label(struct sl_buf *out, const char *text)
+{
+    for (const char *at = text; *at; at++) {
+        if (*at == '\\' || *at == '"')
+            sl_buf_put_u8(out, '\\');
+        if (*at == '\n')
+            sl_buf_put_str(out, "\\n");
+        else
+            sl_buf_put_u8(out, (uint8_t)*at);
+    }
+}
+
+static void broker_metrics(struct gateway *g, struct sl_buf *out)
+{
+    struct broker_stats s;
+    broker_get_stats(g->broker, &s);
+    gauge(out, "sluice_clients", "MQTT clients connected.", s.clients);
+    gauge(out, "sluice_sessions", "MQTT sessions, with and without a connection.", s.sessions);
+    gauge(out, "sluice_subscriptions", "Subscriptions of MQTT clients.", (double)s.subscriptions);
+    gauge(out, "sluice_retained_messages", "Retained messages.", (double)s.retained);
+    gauge(out, "sluice_queued_messages", "Messages waiting in MQTT sessions.", (double)s.queued);
+    counter(out, "sluice_connections_total", "Connections accepted.", s.connections_total);
+    counter(out, "sluice_connections_refused_total", "Connections and CONNECTs refused.",
+            s.connections_refused);
+    counter(out, "sluice_messages_received_total", "PUBLISH packets received from clients.",
+            s.publish_in);
+    counter(out, "sluice_messages_sent_total", "PUBLISH packets sent to clients.", s.publish_out);
+    counter(out, "sluice_received_bytes_total", "Bytes received from MQTT clients.", s.bytes_in);
+    counter(out, "sluice_sent_bytes_total", "Bytes sent to MQTT clients.", s.bytes_out);
+    head(out, "sluice_messages_dropped_total", "counter",
+         "Messages not delivered to a local client, by reason.");
+    for (int i = 0; i < BROKER_DROPS; i++)
+        sl_buf_printf(out, "sluice_messages_dropped_total{reason=\"%s\"} %llu\n",
+                      broker_drop_name((enum broker_drop)i), (unsigned long long)s.dropped[i]);
+}
+
+static void lane_metric(struct sl_buf *out, const struct outbox_stats *s, const char *name,
+                        const char *type, const char *help,
+                        uint64_t (*value)(const struct outbox_lane_stats *l))
+{
+    head(out, name, type, help);
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        sl_buf_printf(out, "%s{lane=\"%s\"} %llu\n", name, outbox_lane_name((enum outbox_lane)i),
+                      (unsigned long long)value(&s->lane[i]));
+}
+
+static uint64_t accepted(const struct outbox_lane_stats *l)
+{
+    return l->accepted;
+}
+static uint64_t delivered(const struct outbox_lane_stats *l)
+{
+    return l->delivered;
+}
+static uint64_t waiting(const struct outbox_lane_stats *l)
+{
+    return l->waiting;
+}
+static uint64_t waiting_bytes(const struct outbox_lane_stats *l)
+{
+    return l->waiting_bytes;
+}
+static uint64_t on_disk(const struct outbox_lane_stats *l)
+{
+    return l->on_disk;
+}
+
+static void store_metrics(struct gateway *g, struct sl_buf *out)
+{
+    struct outbox_stats s;
+    outbox_get_stats(g->outbox, &s);
+    lane_metric(out, &s, "sluice_outbox_accepted_total", "counter",
+                "Messages accepted for the cloud.", accepted);
+    lane_metric(out, &s, "sluice_outbox_delivered_total", "counter",
+                "Messages the cloud has acknowledged.", delivered);
+    lane_metric(out, &s, "sluice_outbox_waiting_messages", "gauge",
+                "Messages waiting for the cloud.", waiting);
+    lane_metric(out, &s, "sluice_outbox_waiting_bytes", "gauge", "Bytes waiting for the cloud.",
+                waiting_bytes);
+    lane_metric(out, &s, "sluice_outbox_disk_messages", "gauge", "Messages waiting on disk.",
+                on_disk);
+    head(out, "sluice_outbox_lost_total", "counter",
+         "Messages lost, by lane and reason: the ledger.");
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        for (int why = 0; why < OUTBOX_LOSSES; why++)
+            sl_buf_printf(out, "sluice_outbox_lost_total{lane=\"%s\",reason=\"%s\"} %llu\n",
+                          outbox_lane_name((enum outbox_lane)i),
+                          outbox_loss_name((enum outbox_loss)why),
+                          (unsigned long long)s.lane[i].loss[why].count);
+    gauge(out, "sluice_outbox_dead_letters", "Messages the cloud refused for good.",
+          (double)s.dead);
+    counter(out, "sluice_store_commits_total", "Transactions committed.", s.commits);
+    counter(out, "sluice_store_rows_written_total", "Rows written.", s.rows_written);
+    counter(out, "sluice_store_written_bytes_total", "Bytes written to disk, estimated.",
+            s.bytes_written_estimate);
+    gauge(out, "sluice_store_file_bytes", "Size of the database file.", (double)s.file_bytes);
+    gauge(out, "sluice_store_usable", "1 while the store can write to its disk.", s.disk_ok);
+}
+
+static void cloud_metrics(struct gateway *g, struct sl_buf *out)
+{
+    struct bridge_status s = { .state = BRIDGE_DISABLED };
+    if (g->bridge)
+        bridge_get_status(g->bridge, &s);
+    gauge(out, "sluice_cloud_online", "1 while the cloud acknowledges.", s.state == BRIDGE_ONLINE);
+    if (!g->bridge)
+        return;
+    counter(out, "sluice_cloud_connects_total", "Connections to the cloud that came up.",
+            s.connects);
+    counter(out, "sluice_cloud_connect_failures_total", "Attempts that failed.",
+            s.connect_failures);
+    counter(out, "sluice_cloud_published_total",
+            "PUBLISH packets sent to the cloud, repeats included.", s.published);
+    counter(out, "sluice_cloud_acknowledged_total", "Acknowledgements from the cloud.",
+            s.acknowledged);
+    counter(out, "sluice_cloud_received_total", "Messages from the cloud.", s.received);
+    counter(out, "sluice_cloud_sent_bytes_total", "Bytes sent to the cloud.", s.bytes_out);
+    counter(out, "sluice_cloud_received_bytes_total", "Bytes received from the cloud.", s.bytes_in);
+    gauge(out, "sluice_cloud_in_flight_messages", "Publishes without acknowledgement.",
+          s.in_flight);
+    gauge(out, "sluice_cloud_round_trip_seconds", "From publish to acknowledgement, smoothed.",
+          (double)s.round_trip_ms / 1000);
+    gauge(out, "sluice_cloud_certificate_expiry_timestamp_seconds",
+          "End of the device certificate.", (double)s.cert_not_after_s);
+}
+
+static void rule_metrics(struct gateway *g, struct sl_buf *out)
+{
+    static const struct {
+        const char *name, *help;
+    } kinds[] = {
+        { "sluice_rule_in_total", "Messages that fit the rule's FROM." },
+        { "sluice_rule_kept_total", "Messages that its WHERE kept." },
+        { "sluice_rule_out_total", "Outputs made." },
+        { "sluice_rule_errors_total", "Evaluations and outputs that failed." },
+    };
+    for (size_t k = 0; k < SL_ARRAY_LEN(kinds); k++) {
+        head(out, kinds[k].name, "counter", kinds[k].help);
+        for (size_t i = 0; i < engine_count(g->engine); i++) {
+            struct engine_rule_view v;
+            engine_get(g->engine, i, &v);
+            const uint64_t values[] = { v.in, v.kept, v.out, v.errors };
+            sl_buf_printf(out, "%s{rule=\"", kinds[k].name);
+            put_label(out, v.name);
+            sl_buf_printf(out, "\"} %llu\n", (unsigned long long)values[k]);
+        }
+    }
+}
+
+static void gpio_metrics(struct gateway *g, struct sl_buf *out)
+{
+    if (!g->gpio)
+        return;
+    head(out, "sluice_gpio_state", "gauge", "A line's state; -1 while it cannot be read.");
+    for (size_t i = 0; i < gpio_count(g->gpio); i++) {
+        struct gpio_line_status s;
+        gpio_get_status(g->gpio, i, &s);
+        sl_buf_put_str(out, "sluice_gpio_state{line=\"");
+        put_label(out, s.name);
+        sl_buf_printf(out, "\"} %d\n", s.state);
+    }
+}
+
+void metrics_text(struct gateway *g, struct sl_buf *out)
+{
+    head(out, "sluice_info", "gauge", "Version.");
+    sl_buf_printf(out, "sluice_info{version=\"%s\"} 1\n", SLUICE_VERSION);
+    gauge(out, "sluice_uptime_seconds", "Time since the start.",
+          (double)(sl_mono_ms(g->clock) - g->started_mono_ms) / 1000);
+    broker_metrics(g, out);
+    store_metrics(g, out);
+    cloud_metrics(g, out);
+    rule_metrics(g, out);
+    gpio_metrics(g, out);
+}

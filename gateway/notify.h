@@ -1,0 +1,13 @@
+/* notify.h - telling systemd how we are (sd_notify's datagrams), without linking libsystemd. */
+#ifndef GATEWAY_NOTIFY_H
+#define GATEWAY_NOTIFY_H
+
+#include <stdint.h>
+
+/* "READY=1", "STOPPING=1", "RELOADING=1", "WATCHDOG=1", "STATUS=..."; does nothing outside systemd.
+ */
+void notify_send(const char *state);
+/* How often WATCHDOG=1 is wanted, half of systemd's limit, in ms; 0 for never. */
+uint64_t notify_watchdog_ms(void);
+
+#endif
