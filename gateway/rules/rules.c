@@ -58,6 +58,12 @@ void rule_input_release(struct rule_input *in)
     in->parse_failed = false;
 }
 
+bool rule_input_is_json(struct rule_input *in)
+{
+    struct value root;
+    return payload_root(in, &root);
+}
+
 void rule_output_release(struct rule_output *out)
 {
     struct scratch *s = out->object;

@@ -37,6 +37,8 @@ struct rule_input {
     bool parse_failed;
 };
 void rule_input_release(struct rule_input *in);
+/* Whether the payload is JSON; parses it now if no rule has needed that yet. */
+bool rule_input_is_json(struct rule_input *in);
 
 enum rule_verdict {
     RULE_KEPT,
