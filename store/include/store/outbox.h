@@ -85,8 +85,8 @@ struct outbox_stats {
     uint64_t file_bytes;
     bool disk_ok;
     char disk_error[256]; /* when not disk_ok: what happened and what to do */
-    char
-        set_aside[512]; /* where a database that could not be used was moved at start; "" if none */
+    char set_aside[512];  /* where a database that could not be used was moved; "" if none */
+    char set_aside_why[160];
 };
 
 struct outbox;

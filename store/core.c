@@ -1,0 +1,376 @@
+/* core.c - the outbox's calls: put, take, settle, look; and the tick that does what is due. No I/O.
+ */
+#include "core_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MEMORY_DEFAULT     ((uint64_t)4 * 1024 * 1024)
+#define READ_AHEAD_DEFAULT 256
+/* Numbers of a fresh database begin at the wall clock's seconds times this, so that one that was
+ * lost with all it knew is still followed by higher numbers (unless the clock went back, or the
+ * lane took more than this many messages in every second of its life). Below 2^53 for JSON's sake.
+ */
+#define NUMBERS_PER_SECOND 65536
+
+static uint64_t first_number(const struct core *c)
+{
+    int64_t wall_s = sl_wall_ms(c->options.clock) / 1000;
+    return wall_s > 0 ? (uint64_t)wall_s * NUMBERS_PER_SECOND : 1;
+}
+
+struct core *core_new(const struct outbox_options *options, struct disk *disk)
+{
+    struct core *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->options = *options;
+    c->options.loop = NULL;
+    c->options.path = NULL;
+    if (c->options.memory_max_bytes == 0)
+        c->options.memory_max_bytes = MEMORY_DEFAULT;
+    if (c->options.read_ahead == 0)
+        c->options.read_ahead = READ_AHEAD_DEFAULT;
+    c->disk = disk;
+    c->bytes_cap = options->max_bytes;
+    c->group_rows = GROUP_ROWS_MAX;
+    c->forget_at = INT64_MAX;
+    c->retry_at = INT64_MIN;
+    c->disk_ok = true; /* until the first open says otherwise */
+    c->wake_now = true;
+    uint64_t first = first_number(c);
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        struct lane *l = &c->lane[i];
+        l->next = first;
+        l->read_rows = calloc(DISK_READ_ROWS_MAX, sizeof *l->read_rows);
+        if (!l->read_rows) {
+            core_free(c);
+            return NULL;
+        }
+    }
+    return c;
+}
+
+static void free_list(struct entry_list *list)
+{
+    struct entry *next;
+    for (struct entry *e = list->first; e; e = next) {
+        next = e->next;
+        sl_msg_unref(e->item.msg);
+        free(e);
+    }
+}
+
+void core_free(struct core *c)
+{
+    if (!c)
+        return;
+    assert(c->jobs_out == 0);
+    while (c->calls_first) {
+        struct entry *e = c->calls_first;
+        c->calls_first = e->call_next;
+        if (e->released)
+            free(e);
+    }
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        free_list(&c->lane[i].head);
+        free_list(&c->lane[i].tail);
+        free(c->lane[i].read_rows);
+    }
+    free_list(&c->letters);
+    free(c->gone.v);
+    free(c->group.gone.v);
+    free(c->group.rows);
+    free(c);
+}
+
+/* ---- accepting ---- */
+
+static struct entry *new_entry(struct core *c, enum outbox_lane lane, struct sl_msg *m,
+                               outbox_safe_fn *on_safe, void *ctx)
+{
+    struct entry *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->item.msg = sl_msg_ref(m);
+    e->item.lane = lane;
+    e->on_safe = on_safe;
+    e->ctx = ctx;
+    e->accepted_ms = core_now(c);
+    e->bytes = (uint32_t)disk_row_bytes(m);
+    e->footprint = (uint32_t)(sizeof *e + sl_msg_size(m));
+    return e;
+}
+
+/* Accepted and lost in one: there is no room for it. */
+static void accept_lost(struct core *c, struct entry *e, enum outbox_loss why)
+{
+    c->lane[e->item.lane].accepted++;
+    core_lose(c, e->item.lane, why, 1);
+    core_call_safe(c, e, SL_LIMIT);
+    core_release(c, e);
+}
+
+static void admit(struct core *c, struct entry *e)
+{
+    struct lane *l = &c->lane[e->item.lane];
+    e->number = e->item.number = l->next++;
+    entry_list_push(&l->tail, e);
+    if (!l->tail_next)
+        l->tail_next = e;
+    l->accepted++;
+    l->waiting++;
+    l->waiting_bytes += e->bytes;
+    c->bytes += e->bytes;
+    c->memory += e->footprint;
+    if (!c->link_up || c->ready_wanted || core_pressed(c))
+        c->wake_now = true;
+}
+
+bool core_put(struct core *c, enum outbox_lane lane, struct sl_msg *m, outbox_safe_fn *on_safe,
+              void *ctx)
+{
+    if (c->closing)
+        return false;
+    struct entry *e = new_entry(c, lane, m, on_safe, ctx);
+    if (!e)
+        return false;
+    bool memory = core_make_memory(c, lane, e->footprint);
+    if (memory && core_make_room(c, lane, e->bytes)) {
+        admit(c, e);
+        return true;
+    }
+    if (c->options.when_full == OUTBOX_REFUSE) {
+        core_release(c, e);
+        return false;
+    }
+    accept_lost(c, e, memory ? OUTBOX_LOST_FULL : OUTBOX_LOST_DISK);
+    return true;
+}
+
+/* ---- the sender's side ---- */
+
+void core_on_ready(struct core *c, void (*ready)(void *ctx), void *ctx)
+{
+    c->ready = ready;
+    c->ready_ctx = ctx;
+    c->ready_wanted = true;
+    c->wake_now = true;
+}
+
+void core_set_link(struct core *c, bool up)
+{
+    c->link_up = up;
+    c->ready_wanted = c->ready_wanted || up;
+    c->wake_now = true;
+}
+
+struct outbox_item *core_take(struct core *c)
+{
+    int64_t now = core_now(c);
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        struct lane *l = &c->lane[i];
+        struct entry *e;
+        while ((e = lane_first_untaken(c, l)) && core_expired(c, e, now))
+            core_drop(c, e, OUTBOX_LOST_AGE);
+        if (core_read_wanted(c, l))
+            c->wake_now = true;
+        if (!e)
+            continue;
+        lane_mark_taken(c, l, e);
+        e->item.sender_data = NULL;
+        return &e->item;
+    }
+    c->ready_wanted = true;
+    return NULL;
+}
+
+void core_ack(struct core *c, struct outbox_item *item)
+{
+    struct entry *e = entry_of(item);
+    assert(e->taken);
+    c->lane[item->lane].delivered++;
+    core_settle(c, e, SL_OK);
+}
+
+/* The dead letter takes over the callback: it is due when the letter is committed. */
+static bool write_letter(struct core *c, struct entry *e, const char *reason)
+{
+    if (c->letters.count >= LETTERS_WAIT_MAX)
+        return false;
+    struct letter *letter = calloc(1, sizeof *letter);
+    if (!letter)
+        return false;
+    struct entry *copy = &letter->entry;
+    copy->item = e->item;
+    sl_msg_ref(copy->item.msg);
+    copy->number = e->item.number;
+    if (!e->queued) { /* else it was safe already, and is about to be called */
+        copy->on_safe = e->on_safe;
+        copy->ctx = e->ctx;
+        e->on_safe = NULL;
+    }
+    (void)snprintf(letter->reason, sizeof letter->reason, "%s", reason ? reason : "");
+    entry_list_push(&c->letters, copy);
+    core_forget_soon(c, c->options.commit_interval_ms);
+    return true;
+}
+
+void core_dead(struct core *c, struct outbox_item *item, const char *reason)
+{
+    struct entry *e = entry_of(item);
+    assert(e->taken);
+    (void)write_letter(c, e, reason); /* without it the loss is counted all the same */
+    core_lose(c, item->lane, OUTBOX_LOST_DEAD, 1);
+    core_settle(c, e, SL_OK);
+}
+
+static void return_list(struct core *c, struct lane *l, struct entry_list *list)
+{
+    for (struct entry *e = list->first; e; e = e->next) {
+        if (!e->taken)
+            continue;
+        e->taken = false;
+        e->item.number = e->number;
+        e->item.sender_data = NULL;
+        c->in_flight--;
+        if (list == &l->head) {
+            l->ahead++;
+            l->ahead_bytes += e->bytes;
+        }
+    }
+}
+
+void core_return_all(struct core *c)
+{
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        struct lane *l = &c->lane[i];
+        return_list(c, l, &l->head);
+        return_list(c, l, &l->tail);
+        l->head_next = l->head.first;
+        l->tail_next = l->tail.first;
+        while (l->tail_next && l->tail_next->gone)
+            l->tail_next = l->tail_next->next;
+    }
+    assert(c->in_flight == 0);
+    c->wake_now = true;
+}
+
+/* ---- looking ---- */
+
+static int64_t oldest_of(const struct lane *l)
+{
+    const struct entry *e = l->head.first ? l->head.first : l->tail.first;
+    while (e && e->gone)
+        e = e->next;
+    return e ? e->item.msg->wall_ms : 0;
+}
+
+static void lane_stats(const struct lane *l, struct outbox_lane_stats *ret)
+{
+    ret->accepted = l->accepted;
+    ret->delivered = l->delivered;
+    ret->waiting = l->waiting;
+    ret->lost = l->lost;
+    ret->waiting_bytes = l->waiting_bytes;
+    ret->on_disk = l->rows - l->forget;
+    ret->oldest_wall_ms = oldest_of(l);
+    for (int why = 0; why < OUTBOX_LOSSES; why++) {
+        ret->loss[why].count = l->loss[why].count;
+        ret->loss[why].first_ms = l->loss[why].first_ms;
+        ret->loss[why].last_ms = l->loss[why].last_ms;
+    }
+}
+
+void core_get_stats(const struct core *c, struct outbox_stats *ret)
+{
+    *ret =
+        (struct outbox_stats){ .in_flight = c->in_flight,
+                               .commits = c->commits,
+                               .rows_written = c->rows_written,
+                               .bytes_written_estimate = c->bytes_written_before + c->bytes_written,
+                               .dead = c->dead_rows + c->letters.count,
+                               .file_bytes = c->file_bytes,
+                               .disk_ok = c->disk_ok };
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        lane_stats(&c->lane[i], &ret->lane[i]);
+        for (const struct entry *e = c->lane[i].tail.first; e; e = e->next)
+            ret->in_memory += !e->gone;
+    }
+    if (!c->disk_ok)
+        memcpy(ret->disk_error, c->disk_error, sizeof ret->disk_error);
+    memcpy(ret->set_aside, c->set_aside, sizeof ret->set_aside);
+    memcpy(ret->set_aside_why, c->set_aside_why, sizeof ret->set_aside_why);
+}
+
+/* ---- time ---- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t core_next_wake(const struct core *c)
+{
+    if (c->wake_now)
+        return 0;
+    int64_t at = earlier(core_expire_at(c), core_commit_at(c));
+    if (c->disk_state == CORE_CLOSED)
+        at = earlier(at, c->retry_at);
+    if (c->closing && c->disk_state < CORE_ENDING)
+        at = earlier(at, c->close_by);
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        if (core_read_wanted(c, &c->lane[i]))
+            at = earlier(at, c->retry_at);
+    return at;
+}
+
+static bool something_to_take(const struct core *c)
+{
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        if (lane_first_untaken(c, &c->lane[i]))
+            return true;
+    return false;
+}
+
+static void call_ready(struct core *c)
+{
+    if (!c->ready || !c->ready_wanted || !c->link_up || c->closing || !something_to_take(c))
+        return;
+    c->ready_wanted = false;
+    c->ready(c->ready_ctx);
+}
+
+/* Only those that are due now: what the callbacks bring about is for the next tick. */
+static void call_back(struct core *c)
+{
+    struct entry *e = c->calls_first, *next;
+    c->calls_first = c->calls_last = NULL;
+    for (; e; e = next) {
+        next = e->call_next;
+        outbox_safe_fn *on_safe = e->on_safe;
+        void *ctx = e->ctx;
+        enum sl_code result = e->result;
+        e->on_safe = NULL;
+        e->queued = false;
+        if (e->released)
+            free(e);
+        on_safe(ctx, result);
+    }
+}
+
+void core_tick(struct core *c)
+{
+    int64_t now = core_now(c);
+    c->wake_now = false;
+    if (c->closing)
+        core_tick_close(c, now);
+    core_start_open(c, now);
+    core_expire(c, now);
+    core_trim(c);
+    core_start_commit(c, now);
+    core_start_reads(c, now);
+    call_back(c);
+    call_ready(c);
+}

@@ -1,0 +1,140 @@
+/* core_private.h - what the core's files share. Nobody else includes it.
+ *
+ * A lane in order of age is: head, gap, tail.
+ *   head  rows of the disk that are in memory too: read ahead, or kept after their commit
+ *   gap   rows that are only on disk (a count: they are not in memory)
+ *   tail  not on disk yet; the first of them may be in the commit that is under way
+ * Messages are taken strictly in that order, so what is taken is a prefix: head_next and tail_next
+ * are the first untaken of each list, and nothing of the tail is taken while there is a gap. */
+#ifndef STORE_CORE_PRIVATE_H
+#define STORE_CORE_PRIVATE_H
+
+#include "core.h"
+#include "entry.h"
+
+#define GROUP_ROWS_MAX   ((size_t)4096) /* of one commit */
+#define GROUP_BYTES_MAX  ((uint64_t)4 * 1024 * 1024)
+#define LETTERS_AT_ONCE  64   /* dead letters in one commit */
+#define LETTERS_WAIT_MAX 256  /* dead letters that wait for one */
+#define FORGET_MS        1000 /* how long deletions may wait for a commit */
+#define RETRY_MS_MIN     500
+#define RETRY_MS_MAX     5000
+#define CLOSE_MS_MAX     3000
+#define LISTINGS_MAX     8
+
+struct ranges {
+    struct disk_range *v;
+    size_t count, cap;
+};
+
+struct lane {
+    struct entry_list head, tail;
+    struct entry *head_next, *tail_next;
+    size_t ahead; /* untaken in head, and their bytes */
+    uint64_t ahead_bytes;
+    uint64_t gap;                  /* rows */
+    uint64_t read_from;            /* rows of the gap have numbers from here on, below the tail's */
+    uint64_t next;                 /* the number of the next message */
+    uint64_t reserved;             /* committed: numbers below it are reserved */
+    uint64_t rows, row_bytes;      /* on disk as of the last commit */
+    uint64_t forget, forget_bytes; /* of those, what the next commit deletes */
+    uint64_t accepted, delivered, waiting, lost, waiting_bytes;
+    struct disk_loss loss[OUTBOX_LOSSES];
+    struct disk_row *read_rows; /* DISK_READ_ROWS_MAX of them */
+    struct disk_job read;
+    bool reading;
+};
+
+/* The commit under way. */
+struct group {
+    struct disk_job job;
+    struct ranges gone;
+    uint64_t forgot[OUTBOX_LANES], forgot_bytes[OUTBOX_LANES]; /* counted rows among gone */
+    struct disk_append *rows;
+    size_t rows_cap;
+    struct disk_letter letters[LETTERS_AT_ONCE];
+    bool out;
+};
+
+enum core_disk {
+    CORE_CLOSED,  /* not open yet; or to be opened again, as reopen_aside says */
+    CORE_OPENING, /* DISK_OPEN is out */
+    CORE_OPEN,
+    CORE_ENDING, /* DISK_CLOSE is out */
+    CORE_ENDED,
+};
+
+struct core {
+    struct outbox_options options; /* path and loop not used */
+    struct disk *disk;
+    struct lane lane[OUTBOX_LANES];
+    struct group group;
+    struct ranges gone; /* rows that the next commit deletes */
+    struct entry_list letters;
+    struct entry *calls_first, *calls_last; /* on_safe callbacks that are due */
+    void (*ready)(void *ctx);
+    void *ready_ctx;
+    struct disk_job open_job;
+    uint64_t bytes;     /* of all that waits */
+    uint64_t bytes_cap; /* max_bytes, or less once the file has reached its own bound */
+    uint64_t memory;    /* footprint of the tails */
+    uint64_t disk_id, dead_rows, file_bytes, bytes_written, bytes_written_before;
+    uint64_t commits, rows_written, in_flight;
+    size_t group_rows; /* rows of the next commit at most: less after a full disk */
+    int64_t forget_at; /* deletions and counters are due for a commit; INT64_MAX: none wait */
+    int64_t retry_at;  /* the disk is left alone until then */
+    int64_t close_by;
+    unsigned failures; /* of the disk, in a row */
+    unsigned listings, jobs_out;
+    enum core_disk disk_state;
+    bool adopted;      /* the disk's state was read once */
+    bool tried;        /* an open was tried: until then nothing is taken, numbers are not final */
+    bool reopen_aside; /* what is on disk proved corrupt */
+    bool deletes_only; /* the next commit makes room before anything is added */
+    bool dirty;        /* counters differ from the committed ones */
+    bool link_up, ready_wanted, wake_now, closing, disk_ok;
+    char disk_error[256];
+    char set_aside[512], set_aside_why[160];
+};
+
+static inline int64_t core_now(const struct core *c)
+{
+    return sl_mono_ms(c->options.clock);
+}
+
+/* core_lane.c: what happens to one message */
+struct entry *lane_first_untaken(const struct core *c, const struct lane *l);
+void lane_mark_taken(struct core *c, struct lane *l, struct entry *e);
+void core_settle(struct core *c, struct entry *e, enum sl_code result);
+void core_lose(struct core *c, enum outbox_lane lane, enum outbox_loss why, uint64_t count);
+void core_drop(struct core *c, struct entry *e, enum outbox_loss why);
+void core_call_safe(struct core *c, struct entry *e, enum sl_code result);
+void core_release(struct core *c, struct entry *e);
+void core_forget_row(struct core *c, enum outbox_lane lane, uint64_t number, uint32_t bytes,
+                     bool counted);
+void core_forget_soon(struct core *c, int64_t within_ms);
+bool ranges_add(struct ranges *r, struct disk_range add);
+
+/* core_room.c: bounds */
+bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes);
+bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint);
+void core_trim(struct core *c);
+void core_expire(struct core *c, int64_t now);
+int64_t core_expire_at(const struct core *c);
+bool core_expired(const struct core *c, const struct entry *e, int64_t now);
+bool core_pressed(const struct core *c);
+
+/* core_open.c: the disk's coming and going */
+void core_start_open(struct core *c, int64_t now);
+void core_disk_failed(struct core *c, const struct disk_job *job, const char *doing);
+void core_tick_close(struct core *c, int64_t now);
+bool core_disk_usable(const struct core *c, int64_t now);
+
+/* core_commit.c, core_read.c */
+void core_start_commit(struct core *c, int64_t now);
+int64_t core_commit_at(const struct core *c);
+bool core_all_written(const struct core *c);
+void core_start_reads(struct core *c, int64_t now);
+bool core_read_wanted(const struct core *c, const struct lane *l);
+
+#endif

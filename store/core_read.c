@@ -1,0 +1,286 @@
+/* core_read.c - reading ahead of the sender, and looking at what waits. No I/O. */
+#include "core_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- reading ahead ---- */
+
+bool core_read_wanted(const struct core *c, const struct lane *l)
+{
+    return c->disk_state == CORE_OPEN && !c->closing && l->gap > 0 && !l->reading &&
+           l->ahead <= c->options.read_ahead / 2 && l->ahead_bytes <= DISK_READ_BYTES_MAX / 2;
+}
+
+static struct entry *entry_from_row(const struct disk_row *row)
+{
+    struct entry *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->item.msg = row->msg;
+    e->item.lane = row->lane;
+    e->item.number = e->number = row->number;
+    e->bytes = row->bytes;
+    e->footprint = (uint32_t)(sizeof *e + sl_msg_size(row->msg));
+    e->where = ENTRY_DISK;
+    return e;
+}
+
+/* A row too many was not counted when it was committed: the disk kept a commit whose end looked
+ * like a failure, or the counters' page is older than the row's. It waits like any other. */
+static void count_found(struct core *c, struct lane *l, uint32_t bytes)
+{
+    if (l->gap > 0) {
+        l->gap--;
+        return;
+    }
+    l->accepted++;
+    l->waiting++;
+    l->rows++;
+    l->waiting_bytes += bytes;
+    l->row_bytes += bytes;
+    c->bytes += bytes;
+    c->dirty = true;
+}
+
+static void lose_row(struct core *c, struct lane *l, const struct disk_row *row)
+{
+    l->waiting--;
+    l->waiting_bytes -= row->bytes < l->waiting_bytes ? row->bytes : l->waiting_bytes;
+    c->bytes -= row->bytes < c->bytes ? row->bytes : c->bytes;
+    core_lose(c, row->lane, OUTBOX_LOST_CORRUPT, 1);
+    core_forget_row(c, row->lane, row->number, row->bytes, true);
+}
+
+/* False when memory is out: the row stays in the gap. */
+static bool take_in(struct core *c, struct lane *l, struct disk_row *row)
+{
+    struct entry *e = row->msg ? entry_from_row(row) : NULL;
+    if (row->msg && !e)
+        return false;
+    count_found(c, l, row->bytes);
+    l->read_from = row->number + 1;
+    if (!e) {
+        lose_row(c, l, row);
+        return true;
+    }
+    row->msg = NULL;
+    entry_list_push(&l->head, e);
+    l->ahead++;
+    l->ahead_bytes += e->bytes;
+    if (!l->head_next)
+        l->head_next = e;
+    return true;
+}
+
+/* The end was reached and rows are missing: the disk lost what it had confirmed. */
+static void lose_missing(struct core *c, struct lane *l, enum outbox_lane lane)
+{
+    uint64_t resident = 0;
+    for (const struct entry *e = l->head.first; e; e = e->next)
+        resident += e->bytes;
+    for (const struct entry *e = l->tail.first; e; e = e->next)
+        resident += e->gone ? 0 : e->bytes;
+    uint64_t missing = l->waiting_bytes > resident ? l->waiting_bytes - resident : 0;
+    l->waiting -= l->gap;
+    l->waiting_bytes -= missing;
+    c->bytes -= missing;
+    l->rows -= l->gap;
+    l->row_bytes -= missing < l->row_bytes ? missing : l->row_bytes;
+    core_lose(c, lane, OUTBOX_LOST_CORRUPT, l->gap);
+    l->gap = 0;
+}
+
+static void read_done(void *ctx, struct disk_job *job)
+{
+    struct core *c = ctx;
+    struct disk_read *read = &job->read;
+    struct lane *l = &c->lane[read->lane];
+    c->jobs_out--;
+    l->reading = false;
+    c->wake_now = true;
+    uint64_t below = l->tail.first ? l->tail.first->number : UINT64_MAX;
+    bool all = true;
+    for (size_t i = 0; i < read->row_count; i++) {
+        if (read->row[i].number >= below)
+            read->end = true; /* a failed commit's row: it is in the tail, and will be replaced */
+        else
+            all = all && take_in(c, l, &read->row[i]);
+        sl_msg_unref(read->row[i].msg);
+    }
+    if (job->code != SL_OK)
+        core_disk_failed(c, job, "reading");
+    else if (read->end && all && l->gap > 0)
+        lose_missing(c, l, read->lane);
+}
+
+void core_start_reads(struct core *c, int64_t now)
+{
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        struct lane *l = &c->lane[i];
+        if (!core_disk_usable(c, now) || !core_read_wanted(c, l))
+            continue;
+        size_t rows = c->options.read_ahead - l->ahead;
+        l->read = (struct disk_job){ .op = DISK_READ, .ctx = c, .done = read_done };
+        l->read.read = (struct disk_read){
+            .lane = (enum outbox_lane)i,
+            .from = l->read_from,
+            .rows_max = rows < DISK_READ_ROWS_MAX ? rows : DISK_READ_ROWS_MAX,
+            .bytes_max = DISK_READ_BYTES_MAX - l->ahead_bytes,
+            .row = l->read_rows,
+        };
+        l->reading = true;
+        c->jobs_out++;
+        disk_submit(c->disk, &l->read);
+    }
+}
+
+/* ---- looking ---- */
+
+struct listing {
+    struct core *core;
+    struct outbox_list_request request;
+    struct disk_job job;
+    uint32_t left;
+    uint64_t shown; /* rows of this lane up to here were visited */
+    enum sl_code code;
+    char error[256];
+    struct disk_row row[DISK_READ_ROWS_MAX];
+};
+
+static void show(struct listing *v, enum outbox_lane lane, uint64_t number, const struct sl_msg *m,
+                 const char *reason)
+{
+    struct outbox_row row = { .lane = lane,
+                              .number = number,
+                              .wall_ms = m->wall_ms,
+                              .topic = sl_msg_topic(m),
+                              .payload = sl_msg_payload(m),
+                              .reason = reason };
+    v->left--;
+    v->request.row(v->request.ctx, &row);
+}
+
+static bool is_gone(const struct core *c, enum outbox_lane lane, uint64_t number)
+{
+    for (size_t i = 0; i < c->gone.count; i++)
+        if (c->gone.v[i].lane == lane && number >= c->gone.v[i].first &&
+            number <= c->gone.v[i].last)
+            return true;
+    return false;
+}
+
+/* What is not on disk; when the disk cannot be read also what is in memory of the rest. */
+static void show_list(struct listing *v, enum outbox_lane lane, const struct entry_list *list)
+{
+    for (const struct entry *e = list->first; e && v->left > 0; e = e->next)
+        if (!e->gone && e->number > v->shown)
+            show(v, lane, e->number, e->item.msg, NULL);
+}
+
+static void show_letters(struct listing *v)
+{
+    for (const struct entry *e = v->core->letters.first; e && v->left > 0; e = e->next)
+        show(v, e->item.lane, e->number, e->item.msg,
+             SL_CONTAINER_OF(e, const struct letter, entry)->reason);
+}
+
+static void listing_end(struct listing *v)
+{
+    struct outbox_list_request request = v->request;
+    enum sl_code code = v->code;
+    char error[sizeof v->error];
+    memcpy(error, v->error, sizeof error);
+    v->core->listings--;
+    free(v);
+    request.done(request.ctx, code, code == SL_OK ? NULL : error);
+}
+
+static void listing_read(struct listing *v)
+{
+    struct disk_read *read = &v->job.read;
+    read->rows_max = v->left < DISK_READ_ROWS_MAX ? v->left : DISK_READ_ROWS_MAX;
+    read->bytes_max = DISK_READ_BYTES_MAX;
+    read->row_count = 0;
+    read->end = false;
+    v->core->jobs_out++;
+    disk_submit(v->core->disk, &v->job);
+}
+
+static bool next_lane(struct listing *v)
+{
+    struct disk_read *read = &v->job.read;
+    if (v->left == 0 || read->dead || v->request.lane != OUTBOX_LANES ||
+        read->lane + 1 == OUTBOX_LANES)
+        return false;
+    read->lane++;
+    read->from = 0;
+    v->shown = 0;
+    return true;
+}
+
+static void show_rows(struct listing *v)
+{
+    struct disk_read *read = &v->job.read;
+    for (size_t i = 0; i < read->row_count; i++) {
+        struct disk_row *row = &v->row[i];
+        const struct lane *l = &v->core->lane[read->lane];
+        bool above = !read->dead && l->tail.first && row->number >= l->tail.first->number;
+        if (row->msg && v->left > 0 && !above &&
+            (read->dead || !is_gone(v->core, row->lane, row->number)))
+            show(v, row->lane, row->number, row->msg, row->reason);
+        if (!read->dead && !above)
+            v->shown = row->number;
+        sl_msg_unref(row->msg);
+        free(row->reason);
+    }
+}
+
+static void listing_done(void *ctx, struct disk_job *job)
+{
+    struct listing *v = ctx;
+    struct disk_read *read = &job->read;
+    struct core *c = v->core;
+    c->jobs_out--;
+    show_rows(v);
+    if (job->code == SL_OK && !read->end && v->left > 0) {
+        listing_read(v);
+        return;
+    }
+    if (job->code != SL_OK && v->code == SL_OK) {
+        v->code = job->code;
+        (void)snprintf(v->error, sizeof v->error, "%.250s", job->err.text);
+    }
+    if (read->dead) {
+        show_letters(v);
+    } else {
+        if (job->code != SL_OK)
+            show_list(v, read->lane, &c->lane[read->lane].head);
+        show_list(v, read->lane, &c->lane[read->lane].tail);
+    }
+    if (next_lane(v))
+        listing_read(v);
+    else
+        listing_end(v);
+}
+
+enum sl_code core_list(struct core *c, const struct outbox_list_request *request)
+{
+    if (c->closing)
+        return SL_CLOSED;
+    if (c->listings >= LISTINGS_MAX)
+        return SL_BUSY;
+    struct listing *v = calloc(1, sizeof *v);
+    if (!v)
+        return SL_NOMEM;
+    v->core = c;
+    v->request = *request;
+    v->left = request->limit;
+    v->job = (struct disk_job){ .op = DISK_READ, .ctx = v, .done = listing_done };
+    v->job.read.dead = request->dead;
+    v->job.read.lane = request->lane == OUTBOX_LANES ? OUTBOX_ALERT : request->lane;
+    v->job.read.row = v->row;
+    c->listings++;
+    listing_read(v);
+    return SL_OK;
+}

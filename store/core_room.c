@@ -1,0 +1,111 @@
+/* core_room.c - the bounds: bytes, memory, age. What is in flight is never dropped. No I/O. */
+#include "core_private.h"
+
+/* The oldest message that may be dropped in lanes from telemetry down to `most`, and whether one
+ * would be there after a read. */
+static struct entry *oldest_droppable(struct core *c, enum outbox_lane most, bool *ret_read)
+{
+    *ret_read = false;
+    for (int i = OUTBOX_LANES - 1; i >= (int)most; i--) {
+        struct lane *l = &c->lane[i];
+        struct entry *e = lane_first_untaken(c, l);
+        if (e)
+            return e;
+        if (l->gap > 0) {
+            *ret_read = true;
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+/* Room for a new message of the lane. A lane never pushes out what is more important than itself.
+ * While the oldest rows still have to be read before they can be dropped, the message is let in:
+ * it stays in memory, within that bound, until there is room on the disk. */
+bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes)
+{
+    if (bytes > c->bytes_cap)
+        return false;
+    while (c->bytes + bytes > c->bytes_cap) {
+        if (c->options.when_full != OUTBOX_DROP_OLDEST)
+            return false;
+        bool read;
+        struct entry *e = oldest_droppable(c, lane, &read);
+        if (!e)
+            return read;
+        core_drop(c, e, OUTBOX_LOST_FULL);
+    }
+    return true;
+}
+
+bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint)
+{
+    while (c->memory + footprint > c->options.memory_max_bytes) {
+        if (c->options.when_full != OUTBOX_DROP_OLDEST)
+            return false;
+        struct entry *victim = NULL;
+        for (int i = OUTBOX_LANES - 1; i >= (int)lane && !victim; i--) {
+            struct entry *e = c->lane[i].tail_next;
+            if (e && e->where == ENTRY_MEMORY)
+                victim = e;
+        }
+        if (!victim)
+            return false; /* all of it is in flight or being written */
+        core_drop(c, victim, OUTBOX_LOST_DISK);
+    }
+    return true;
+}
+
+bool core_pressed(const struct core *c)
+{
+    return c->memory > c->options.memory_max_bytes / 2;
+}
+
+/* Catch up with drops that had to wait for a read, or for a cap that came down. */
+void core_trim(struct core *c)
+{
+    if (c->options.when_full != OUTBOX_DROP_OLDEST)
+        return;
+    while (c->bytes > c->bytes_cap) {
+        bool read;
+        struct entry *e = oldest_droppable(c, OUTBOX_ALERT, &read);
+        if (!e)
+            return;
+        core_drop(c, e, OUTBOX_LOST_FULL);
+    }
+}
+
+static int64_t expires_at(const struct core *c, const struct entry *e)
+{
+    int64_t life = c->options.max_age_ms > 0 ? c->options.max_age_ms : INT64_MAX / 2;
+    if (e->item.msg->expiry_s != SL_MSG_NO_EXPIRY && (int64_t)e->item.msg->expiry_s * 1000 < life)
+        life = (int64_t)e->item.msg->expiry_s * 1000;
+    return e->item.msg->mono_ms + life;
+}
+
+bool core_expired(const struct core *c, const struct entry *e, int64_t now)
+{
+    return now >= expires_at(c, e);
+}
+
+/* Drop what is too old at the front of each lane. A message with a short ttl behind one with a long
+ * one is found when it comes to the front: it is never sent late. */
+void core_expire(struct core *c, int64_t now)
+{
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        struct entry *e;
+        while ((e = lane_first_untaken(c, &c->lane[i])) && core_expired(c, e, now))
+            core_drop(c, e, OUTBOX_LOST_AGE);
+    }
+}
+
+int64_t core_expire_at(const struct core *c)
+{
+    int64_t at = INT64_MAX;
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        struct entry *e = lane_first_untaken(c, &c->lane[i]);
+        if (e && expires_at(c, e) < at)
+            at = expires_at(c, e);
+    }
+    return at;
+}

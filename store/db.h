@@ -1,0 +1,40 @@
+/* db.h - the outbox's database. db*.c are the only files that know SQLite.
+ *
+ * One table a lane, in the order of its numbers and nothing else; one row a lane with its counters,
+ * changed in the same transaction as the rows, so that nothing is ever scanned. WAL, one connection
+ * that locks the file for itself. A row carries a checksum.
+ *
+ * One thread at a time; calls wait for the disk. */
+#ifndef STORE_DB_H
+#define STORE_DB_H
+
+#include "disk.h"
+
+struct db;
+
+struct db_options {
+    const char *path;
+    uint64_t max_bytes;
+    enum outbox_sync sync;
+    uint32_t boot; /* identifies this boot of the machine; 0 when it is not known */
+};
+
+/* Opens what is there; makes one where there is none; sets aside what cannot be used (SL_OK then,
+ * with open->moved). Options are copied except path, which is copied too. */
+SL_NODISCARD enum sl_code db_open(struct db **ret, const struct db_options *options,
+                                  struct disk_open *open, struct sl_err *err);
+/* Only to look: nothing is made, checked or set aside. SL_NOTFOUND without a database, SL_BUSY when
+ * a gateway has it. */
+SL_NODISCARD enum sl_code db_open_to_read(struct db **ret, const char *path, struct sl_err *err);
+void db_close(struct db *db); /* accepts NULL */
+
+/* All or nothing. SL_FULL: the disk is; SL_LIMIT: the file has its greatest size. */
+SL_NODISCARD enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err *err);
+/* Rows that were read before an error are handed out with it. */
+SL_NODISCARD enum sl_code db_read(struct db *db, struct disk_read *read, struct sl_err *err);
+/* Moves the log's pages into the database when there are many. After commits, when nobody waits. */
+void db_upkeep(struct db *db);
+
+const char *db_library_version(void);
+
+#endif

@@ -1,0 +1,69 @@
+/* db_private.h - what the db files share: the connection, its statements, running them. */
+#ifndef STORE_DB_PRIVATE_H
+#define STORE_DB_PRIVATE_H
+
+#include "db.h"
+
+#include <sqlite3.h>
+
+#define DB_APPLICATION_ID 0x534c4358 /* "SLCX" */
+#define DB_VERSION        1
+#define DB_PAGE_SIZE      4096
+
+enum query {
+    Q_BEGIN,
+    Q_COMMIT,
+    Q_ROLLBACK,
+    Q_STORE_GET,
+    Q_STORE_SET,
+    Q_LANE_GET,
+    Q_LANE_SET,
+    Q_LOSS_GET,
+    Q_LOSS_SET,
+    Q_DEAD_ADD,
+    Q_DEAD_OLDEST,
+    Q_DEAD_DELETE,
+    Q_DEAD_READ,
+    Q_ROW_ADD, /* one for each lane from here on */
+    Q_ROW_DELETE = Q_ROW_ADD + OUTBOX_LANES,
+    Q_ROW_READ = Q_ROW_DELETE + OUTBOX_LANES,
+    Q_COUNT = Q_ROW_READ + OUTBOX_LANES,
+};
+
+struct db {
+    sqlite3 *handle;
+    sqlite3_stmt *query[Q_COUNT];
+    struct db_options options;
+    char *path;
+    struct disk_lane lane[OUTBOX_LANES]; /* as committed */
+    uint64_t id, dead_rows, dead_bytes, dead_bytes_max;
+    uint64_t log_pages, log_pages_written, checkpoint_pages;
+    int64_t opened_mono_ms, opened_wall_ms;
+};
+
+/* db.c */
+enum sl_code db_connect(struct db **ret, const char *path, int flags, struct sl_err *err);
+enum sl_code db_prepare(struct db *db, struct sl_err *err);
+enum sl_code db_fail(struct db *db, int rc, struct sl_err *err);
+enum sl_code db_exec(struct db *db, const char *sql, struct sl_err *err);
+/* A statement that gives no rows: step, capture the error, reset, unbind. */
+enum sl_code db_run(struct db *db, enum query q, struct sl_err *err);
+void db_reset(struct db *db, enum query q);
+/* "PRAGMA name" that gives one integer. */
+enum sl_code db_pragma_int(struct db *db, const char *sql, int64_t *ret, struct sl_err *err);
+enum sl_code db_read_state(struct db *db, struct sl_err *err);
+enum sl_code db_write_state(struct db *db, const struct disk_lane lane[OUTBOX_LANES],
+                            struct sl_err *err);
+
+/* db_make.c */
+enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES],
+                     struct sl_err *err);
+enum sl_code db_move_aside(const char *path, struct disk_open *open, struct sl_err *err);
+bool db_log_is_there(const char *path); /* PATH-wal */
+
+static inline void bind_u64(struct db *db, enum query q, int at, uint64_t v)
+{
+    (void)sqlite3_bind_int64(db->query[q], at, (sqlite3_int64)v); /* fails only for a wrong index */
+}
+
+#endif

@@ -1,0 +1,347 @@
+/* db_rows.c - rows in, rows out, rows gone. */
+#include "crc32.h"
+#include "db_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define LOG_PAGES_MAX 1000 /* then they are moved into the database */
+/* A wall clock before 2024 was never set. */
+#define WALL_TRUSTED_MS ((int64_t)1704067200000)
+
+enum { FLAG_QOS = 3, FLAG_RETAIN = 4 }; /* bits from 8 on are free for sealed payloads */
+
+enum column {
+    C_NUMBER,
+    C_WALL,
+    C_MONO,
+    C_BOOT,
+    C_EXPIRY,
+    C_FLAGS,
+    C_TOPIC,
+    C_PROPS,
+    C_PAYLOAD,
+    C_CRC
+};
+
+/* A row without its checksum, as it goes in and comes out. */
+struct row {
+    uint64_t number;
+    int64_t wall_ms, mono_ms;
+    uint32_t boot, expiry_s;
+    uint32_t flags;
+    struct sl_slice topic, props, payload;
+};
+
+static uint32_t crc_u64(uint32_t crc, uint64_t v)
+{
+    uint8_t b[8];
+    for (int i = 0; i < 8; i++)
+        b[i] = (uint8_t)(v >> (8 * i));
+    return crc32_add(crc, b, sizeof b);
+}
+
+static uint32_t checksum(const struct row *r, enum outbox_lane lane)
+{
+    uint32_t crc = crc_u64(0, (uint64_t)lane);
+    crc = crc_u64(crc, r->number);
+    crc = crc_u64(crc, (uint64_t)r->wall_ms);
+    crc = crc_u64(crc, (uint64_t)r->mono_ms);
+    crc = crc_u64(crc, (uint64_t)r->boot << 32 | r->expiry_s);
+    crc = crc_u64(crc, r->flags);
+    const struct sl_slice parts[] = { r->topic, r->props, r->payload };
+    for (size_t i = 0; i < SL_ARRAY_LEN(parts); i++) {
+        crc = crc_u64(crc, parts[i].len);
+        crc = crc32_add(crc, parts[i].ptr, parts[i].len);
+    }
+    return crc;
+}
+
+/* ---- in ---- */
+
+static void bind_slice(sqlite3_stmt *s, int at, struct sl_slice v, bool text)
+{
+    const void *p = v.ptr ? (const void *)v.ptr : ""; /* NULL would be SQL's NULL */
+    if (text)
+        (void)sqlite3_bind_text64(s, at, p, v.len, SQLITE_STATIC, SQLITE_UTF8);
+    else
+        (void)sqlite3_bind_blob64(s, at, p, v.len, SQLITE_STATIC);
+}
+
+static enum sl_code add_row(struct db *db, const struct disk_append *append, struct sl_err *err)
+{
+    const struct sl_msg *m = append->msg;
+    struct row r = { .number = append->number,
+                     .wall_ms = m->wall_ms,
+                     .mono_ms = m->mono_ms,
+                     .boot = db->options.boot,
+                     .expiry_s = m->expiry_s,
+                     .flags = (uint32_t)(m->qos & FLAG_QOS) | (m->retain ? FLAG_RETAIN : 0u),
+                     .topic = sl_msg_topic(m),
+                     .props = sl_msg_props(m),
+                     .payload = sl_msg_payload(m) };
+    enum query q = Q_ROW_ADD + (enum query)append->lane;
+    sqlite3_stmt *s = db->query[q];
+    bind_u64(db, q, 1 + C_NUMBER, r.number);
+    (void)sqlite3_bind_int64(s, 1 + C_WALL, r.wall_ms);
+    (void)sqlite3_bind_int64(s, 1 + C_MONO, r.mono_ms);
+    bind_u64(db, q, 1 + C_BOOT, r.boot);
+    if (r.expiry_s != SL_MSG_NO_EXPIRY)
+        bind_u64(db, q, 1 + C_EXPIRY, r.expiry_s);
+    bind_u64(db, q, 1 + C_FLAGS, r.flags);
+    bind_slice(s, 1 + C_TOPIC, r.topic, true);
+    if (r.props.len > 0)
+        bind_slice(s, 1 + C_PROPS, r.props, false);
+    bind_slice(s, 1 + C_PAYLOAD, r.payload, false);
+    bind_u64(db, q, 1 + C_CRC, checksum(&r, append->lane));
+    return db_run(db, q, err);
+}
+
+static enum sl_code delete_range(struct db *db, const struct disk_range *range, struct sl_err *err)
+{
+    enum query q = Q_ROW_DELETE + (enum query)range->lane;
+    bind_u64(db, q, 1, range->first);
+    bind_u64(db, q, 2, range->last);
+    return db_run(db, q, err);
+}
+
+/* ---- dead letters ---- */
+
+static enum sl_code drop_oldest_letter(struct db *db, struct sl_err *err)
+{
+    sqlite3_stmt *s = db->query[Q_DEAD_OLDEST];
+    int rc = sqlite3_step(s);
+    if (rc != SQLITE_ROW) {
+        enum sl_code code = rc == SQLITE_DONE ? SL_OK : db_fail(db, rc, err);
+        db_reset(db, Q_DEAD_OLDEST);
+        db->dead_rows = db->dead_bytes = 0; /* the count was wrong: there are none */
+        return code;
+    }
+    uint64_t id = (uint64_t)sqlite3_column_int64(s, 0);
+    uint64_t bytes = (uint64_t)sqlite3_column_int64(s, 1);
+    db_reset(db, Q_DEAD_OLDEST);
+    bind_u64(db, Q_DEAD_DELETE, 1, id);
+    db->dead_rows--;
+    db->dead_bytes -= bytes < db->dead_bytes ? bytes : db->dead_bytes;
+    return db_run(db, Q_DEAD_DELETE, err);
+}
+
+static enum sl_code add_letter(struct db *db, const struct disk_letter *letter, struct sl_err *err)
+{
+    sqlite3_stmt *s = db->query[Q_DEAD_ADD];
+    uint64_t bytes = disk_row_bytes(letter->msg);
+    (void)sqlite3_bind_int(s, 1, (int)letter->lane);
+    bind_u64(db, Q_DEAD_ADD, 2, letter->number);
+    (void)sqlite3_bind_int64(s, 3, letter->msg->wall_ms);
+    bind_slice(s, 4, sl_msg_topic(letter->msg), true);
+    bind_slice(s, 5, sl_msg_payload(letter->msg), false);
+    bind_slice(s, 6, sl_str(letter->reason), true);
+    bind_u64(db, Q_DEAD_ADD, 7, bytes);
+    enum sl_code code = db_run(db, Q_DEAD_ADD, err);
+    db->dead_rows++;
+    db->dead_bytes += bytes;
+    while (code == SL_OK && db->dead_rows > 1 &&
+           (db->dead_rows > DISK_DEAD_ROWS_MAX || db->dead_bytes > db->dead_bytes_max))
+        code = drop_oldest_letter(db, err);
+    return code;
+}
+
+static enum sl_code add_letters(struct db *db, const struct disk_commit *commit, struct sl_err *err)
+{
+    enum sl_code code = SL_OK;
+    for (size_t i = 0; i < commit->letter_count && code == SL_OK; i++)
+        code = add_letter(db, &commit->letters[i], err);
+    if (code != SL_OK || commit->letter_count == 0)
+        return code;
+    bind_u64(db, Q_STORE_SET, 1, db->dead_rows);
+    bind_u64(db, Q_STORE_SET, 2, db->dead_bytes);
+    return db_run(db, Q_STORE_SET, err);
+}
+
+/* ---- the transaction ---- */
+
+static enum sl_code apply(struct db *db, const struct disk_commit *commit, struct sl_err *err)
+{
+    enum sl_code code = SL_OK;
+    for (size_t i = 0; i < commit->gone_count && code == SL_OK; i++)
+        code = delete_range(db, &commit->gone[i], err);
+    for (size_t i = 0; i < commit->row_count && code == SL_OK; i++)
+        code = add_row(db, &commit->rows[i], err);
+    if (code == SL_OK)
+        code = add_letters(db, commit, err);
+    if (code == SL_OK)
+        code = db_write_state(db, commit->lane, err);
+    return code;
+}
+
+static uint64_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static void report(struct db *db, struct disk_commit *commit)
+{
+    char log[4096 + 8];
+    (void)snprintf(log, sizeof log, "%.4096s-wal", db->path);
+    commit->dead_rows = db->dead_rows;
+    commit->file_bytes = size_of(db->path) + size_of(log);
+    commit->bytes_written = db->log_pages_written * (DB_PAGE_SIZE + 24) /* a frame's header */
+                            + db->checkpoint_pages * DB_PAGE_SIZE;
+}
+
+enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err *err)
+{
+    uint64_t dead_rows = db->dead_rows, dead_bytes = db->dead_bytes;
+    enum sl_code code = db_run(db, Q_BEGIN, err);
+    if (code == SL_OK)
+        code = apply(db, commit, err);
+    if (code == SL_OK)
+        code = db_run(db, Q_COMMIT, err);
+    if (code == SL_OK) {
+        memcpy(db->lane, commit->lane, sizeof db->lane);
+        report(db, commit);
+        return SL_OK;
+    }
+    struct sl_err ignored;
+    if (!sqlite3_get_autocommit(db->handle))
+        (void)db_run(db, Q_ROLLBACK, &ignored); /* the first error is the one to tell */
+    db->dead_rows = dead_rows;
+    db->dead_bytes = dead_bytes;
+    return code;
+}
+
+void db_upkeep(struct db *db)
+{
+    if (db->log_pages < LOG_PAGES_MAX)
+        return;
+    int in_log = 0, moved = 0;
+    /* Should it fail, the pages are safe in the log and the next round tries again. */
+    (void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    db->checkpoint_pages += moved > 0 ? (uint64_t)moved : 0;
+    db->log_pages = 0; /* the next commit begins the log anew */
+}
+
+/* ---- out ---- */
+
+static struct sl_slice column_slice(sqlite3_stmt *s, int at)
+{
+    const void *p = sqlite3_column_blob(s, at); /* of a text: its bytes */
+    int n = sqlite3_column_bytes(s, at);
+    return (struct sl_slice){ p, p && n > 0 ? (size_t)n : 0 };
+}
+
+static void unpack(sqlite3_stmt *s, struct row *r)
+{
+    r->number = (uint64_t)sqlite3_column_int64(s, C_NUMBER);
+    r->wall_ms = sqlite3_column_int64(s, C_WALL);
+    r->mono_ms = sqlite3_column_int64(s, C_MONO);
+    r->boot = (uint32_t)sqlite3_column_int64(s, C_BOOT);
+    r->expiry_s = sqlite3_column_type(s, C_EXPIRY) == SQLITE_NULL
+                      ? SL_MSG_NO_EXPIRY
+                      : (uint32_t)sqlite3_column_int64(s, C_EXPIRY);
+    r->flags = (uint32_t)sqlite3_column_int64(s, C_FLAGS);
+    r->topic = column_slice(s, C_TOPIC);
+    r->props = column_slice(s, C_PROPS);
+    r->payload = column_slice(s, C_PAYLOAD);
+}
+
+/* A row's acceptance on this boot's monotonic clock. From another boot its age is told by the wall
+ * clock as it stood when the database was opened: steps since then, and clocks that were never set,
+ * make nothing older. */
+static int64_t mono_of(const struct db *db, const struct row *r)
+{
+    if (r->boot != 0 && r->boot == db->options.boot)
+        return r->mono_ms;
+    int64_t now = db->opened_wall_ms;
+    if (r->wall_ms < WALL_TRUSTED_MS || now < r->wall_ms)
+        return db->opened_mono_ms;
+    return db->opened_mono_ms - (now - r->wall_ms);
+}
+
+static struct sl_msg *message(const struct db *db, const struct row *r)
+{
+    struct sl_msg_parts parts = { .topic = r->topic,
+                                  .props = r->props,
+                                  .payload = r->payload,
+                                  .expiry_s = r->expiry_s,
+                                  .qos = (uint8_t)(r->flags & FLAG_QOS),
+                                  .retain = (r->flags & FLAG_RETAIN) != 0,
+                                  .mono_ms = mono_of(db, r),
+                                  .wall_ms = r->wall_ms };
+    return sl_msg_new(&parts);
+}
+
+/* SL_LIMIT: it would pass bytes_max, so it is for the next time. */
+static enum sl_code take_row(struct db *db, sqlite3_stmt *s, struct disk_read *read,
+                             uint64_t *bytes, struct sl_err *err)
+{
+    struct row r;
+    unpack(s, &r);
+    uint64_t size = DISK_ROW_OVERHEAD + r.topic.len + r.props.len + r.payload.len;
+    if (read->row_count > 0 && *bytes + size > read->bytes_max)
+        return SL_LIMIT;
+    struct disk_row *row = &read->row[read->row_count];
+    *row = (struct disk_row){ .number = r.number, .bytes = (uint32_t)size, .lane = read->lane };
+    if (checksum(&r, read->lane) == (uint32_t)sqlite3_column_int64(s, C_CRC)) {
+        row->msg = message(db, &r);
+        if (!row->msg)
+            return sl_fail(err, SL_NOMEM, "%s: out of memory", db->path);
+    }
+    *bytes += size;
+    read->row_count++;
+    read->from = r.number + 1;
+    return SL_OK;
+}
+
+static enum sl_code take_letter(struct db *db, sqlite3_stmt *s, struct disk_read *read,
+                                uint64_t *bytes, struct sl_err *err)
+{
+    struct row r = { .wall_ms = sqlite3_column_int64(s, 3),
+                     .expiry_s = SL_MSG_NO_EXPIRY,
+                     .topic = column_slice(s, 4),
+                     .payload = column_slice(s, 5) };
+    uint64_t size = r.topic.len + r.payload.len;
+    if (read->row_count > 0 && *bytes + size > read->bytes_max)
+        return SL_LIMIT;
+    int lane = sqlite3_column_int(s, 1);
+    if (lane < 0 || lane >= OUTBOX_LANES)
+        lane = OUTBOX_TELEMETRY; /* only to be shown: a wrong lane is better than none */
+    struct disk_row *row = &read->row[read->row_count];
+    *row = (struct disk_row){ .number = (uint64_t)sqlite3_column_int64(s, 2),
+                              .msg = message(db, &r),
+                              .reason = sl_slice_dup(column_slice(s, 6)),
+                              .bytes = (uint32_t)size,
+                              .lane = (enum outbox_lane)lane };
+    if (!row->msg || !row->reason) {
+        sl_msg_unref(row->msg);
+        free(row->reason);
+        return sl_fail(err, SL_NOMEM, "%s: out of memory", db->path);
+    }
+    *bytes += size;
+    read->row_count++;
+    read->from = (uint64_t)sqlite3_column_int64(s, 0) + 1;
+    return SL_OK;
+}
+
+enum sl_code db_read(struct db *db, struct disk_read *read, struct sl_err *err)
+{
+    enum query q = read->dead ? Q_DEAD_READ : Q_ROW_READ + (enum query)read->lane;
+    sqlite3_stmt *s = db->query[q];
+    uint64_t from = read->from < INT64_MAX ? read->from : INT64_MAX, bytes = 0;
+    bind_u64(db, q, 1, from);
+    bind_u64(db, q, 2, read->rows_max);
+    read->row_count = 0;
+    enum sl_code code = SL_OK;
+    int rc = SQLITE_DONE;
+    while (code == SL_OK && read->row_count < read->rows_max &&
+           (rc = sqlite3_step(s)) == SQLITE_ROW)
+        code =
+            read->dead ? take_letter(db, s, read, &bytes, err) : take_row(db, s, read, &bytes, err);
+    if (code == SL_OK && rc != SQLITE_ROW && rc != SQLITE_DONE)
+        code = db_fail(db, rc, err);
+    read->end = code == SL_OK && rc == SQLITE_DONE && read->row_count < read->rows_max;
+    db_reset(db, q);
+    return code == SL_LIMIT ? SL_OK : code;
+}

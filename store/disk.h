@@ -1,0 +1,138 @@
+/* disk.h - what the outbox's core asks of a disk, and what it gets back.
+ *
+ * The core (core.h) does no I/O: it hands jobs to a `struct disk` and takes each back, in the order
+ * in which it handed them over, with a result. sqlite_disk.c is the real one: it runs the jobs on
+ * the writer thread. Tests and a simulator bring their own.
+ *
+ * A job belongs to the disk from submit() until it is handed back to core_job_done(). Messages in
+ * it are only read; the core keeps its references until then. Values are absolute, so a job that
+ * may or may not have happened (an error in the middle of a sync) can simply be done again.
+ *
+ * Room is left for: sealed payloads (a flag in disk_append, a key in the disk's own options), and
+ * thinning (one more disk_op that answers with what it removed). */
+#ifndef STORE_DISK_H
+#define STORE_DISK_H
+
+#include "job.h"
+#include "store/outbox.h"
+
+#define DISK_ROW_OVERHEAD                                                                          \
+    64 /* bytes that a row is counted for beside topic, properties, payload                        \
+        */
+#define DISK_READ_ROWS_MAX   256
+#define DISK_READ_BYTES_MAX  ((size_t)1024 * 1024)
+#define DISK_REASON_MAX      128 /* of a dead letter, with its NUL */
+#define DISK_NUMBERS_AT_ONCE ((uint64_t)1 << 20)
+#define DISK_DEAD_ROWS_MAX   1000 /* dead letters kept; the oldest go first */
+
+enum disk_op {
+    DISK_OPEN,   /* open or make the database, read the lanes' states, reserve numbers */
+    DISK_COMMIT, /* one transaction */
+    DISK_READ,   /* the next rows of a lane, or of the dead letters */
+    DISK_CLOSE,
+};
+
+/* What is kept of a lane beside its rows. */
+struct disk_loss {
+    uint64_t count;
+    int64_t first_ms, last_ms;
+};
+struct disk_lane {
+    uint64_t delivered, rows, bytes;
+    uint64_t reserved; /* numbers below it may have been used */
+    struct disk_loss loss[OUTBOX_LOSSES];
+};
+
+struct disk_open {
+    bool set_aside;                   /* do not even try what is there: it proved unusable */
+    uint64_t next[OUTBOX_LANES];      /* in: numbers from here on must be reserved as well */
+    int64_t mono_ms, wall_ms;         /* in: now */
+    uint64_t free_from[OUTBOX_LANES]; /* out: no number from here on was ever used on this disk */
+    struct disk_lane lane[OUTBOX_LANES]; /* out */
+    uint64_t id;                         /* out: made with the database, at random */
+    uint64_t dead_rows;                  /* out */
+    bool fresh;                          /* out: it was made just now */
+    bool moved;                          /* out: one that was there was moved to moved_to */
+    char moved_to[512], moved_why[160];
+};
+
+struct disk_append {
+    struct sl_msg *msg;
+    uint64_t number;
+    enum outbox_lane lane;
+};
+struct disk_range {
+    uint64_t first, last; /* inclusive */
+    enum outbox_lane lane;
+};
+struct disk_letter {
+    const struct sl_msg *msg;
+    const char *reason;
+    uint64_t number;
+    enum outbox_lane lane;
+};
+/* Ranges are deleted before rows are added; a row that is there already is replaced. */
+struct disk_commit {
+    const struct disk_range *gone;
+    size_t gone_count;
+    const struct disk_append *rows;
+    size_t row_count;
+    const struct disk_letter *letters;
+    size_t letter_count;
+    struct disk_lane lane[OUTBOX_LANES]; /* as they are after this commit */
+    uint64_t dead_rows;                  /* out */
+    uint64_t file_bytes;                 /* out: database and log */
+    uint64_t bytes_written;              /* out: since the open, estimated */
+};
+
+/* One row read. msg is NULL when it failed its checksum; otherwise the reference is the receiver's.
+ */
+struct disk_row {
+    struct sl_msg *msg;
+    uint64_t number;
+    uint32_t bytes; /* what it is counted for */
+    enum outbox_lane lane;
+    char *reason; /* dead letters: the receiver's to free; else NULL */
+};
+struct disk_read {
+    enum outbox_lane lane;
+    bool dead;        /* read dead letters; then `from` is their own count, and lane is ignored */
+    uint64_t from;    /* in: the first number wanted; out: where to go on */
+    size_t rows_max;  /* at most DISK_READ_ROWS_MAX */
+    size_t bytes_max; /* stops before the row that would pass it, but gives at least one */
+    struct disk_row *row; /* room for rows_max */
+    size_t row_count;     /* out */
+    bool end;             /* out: nothing comes after these */
+};
+
+struct disk_job {
+    enum disk_op op;
+    struct job_link link;                          /* its holder's */
+    void *ctx;                                     /* the submitter's */
+    void (*done)(void *ctx, struct disk_job *job); /* called on the loop when it comes back */
+    enum sl_code code;
+    struct sl_err err;
+    union {
+        struct disk_open open;
+        struct disk_commit commit;
+        struct disk_read read;
+    };
+};
+
+struct disk {
+    void (*submit)(struct disk *d, struct disk_job *job);
+};
+
+static inline void disk_submit(struct disk *d, struct disk_job *job)
+{
+    job->code = SL_OK;
+    job->err = (struct sl_err){ 0 };
+    d->submit(d, job);
+}
+
+static inline uint64_t disk_row_bytes(const struct sl_msg *m)
+{
+    return (uint64_t)DISK_ROW_OVERHEAD + m->topic_len + m->props_len + m->payload_len;
+}
+
+#endif
