@@ -42,13 +42,27 @@ static void show(struct sl_buf *out, struct value v)
     sl_buf_free(&text);
 }
 
-/* "(t is 21.5, h is 40)": the fields that the decision rests on. */
-static void show_fields(struct eval *ev, const struct expr *e, struct sl_buf *out, unsigned *shown)
+struct shown {
+    unsigned slots[FIELDS_SHOWN], count;
+};
+
+static bool is_shown(const struct shown *shown, unsigned slot)
 {
-    if (e->kind == E_FIELD && *shown < FIELDS_SHOWN) {
+    for (unsigned i = 0; i < shown->count; i++)
+        if (shown->slots[i] == slot)
+            return true;
+    return shown->count == FIELDS_SHOWN;
+}
+
+/* "(t is 21.5, h is 40": the fields that the decision rests on, each once. */
+static void show_fields(struct eval *ev, const struct expr *e, struct sl_buf *out,
+                        struct shown *shown)
+{
+    if (e->kind == E_FIELD && !is_shown(shown, e->slot)) {
         struct sl_slice name = text_of(ev, e->at, e->end);
-        sl_buf_printf(out, "%s%.*s is ", (*shown)++ ? ", " : " (", SL_FMT(name));
+        sl_buf_printf(out, "%s%.*s is ", shown->count > 0 ? ", " : " (", SL_FMT(name));
         show(out, eval_expr(ev, e));
+        shown->slots[shown->count++] = e->slot;
     }
     for (unsigned i = 0; i < e->count; i++)
         show_fields(ev, e->args[i], out, shown);
@@ -75,14 +89,14 @@ void explain_skip(struct eval *ev, struct sl_err *why)
         if (!eval_root(ev, &root))
             sl_buf_put_str(&out, ": the payload is not JSON");
     } else {
-        unsigned shown = 0;
+        struct shown shown = { 0 };
         sl_buf_printf(&out, "%.*s is ", SL_FMT(text));
         show(&out, v);
         if (v.type != V_BOOL && v.type != V_UNDEFINED)
             sl_buf_put_str(&out, ", not true");
         if (e->kind != E_FIELD)
             show_fields(ev, e, &out, &shown);
-        if (shown > 0)
+        if (shown.count > 0)
             sl_buf_put_str(&out, ")");
     }
     (void)sl_fail(why, SL_OK, "WHERE: %s", sl_buf_cstr(&out)); /* a sentence, not a failure */
