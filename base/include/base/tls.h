@@ -22,13 +22,14 @@ struct tls_options {
     const char *ca_path;  /* whom we trust: a client always needs it; a server, when it asks for
                              certificates */
     const char *crl_path; /* optional */
-    enum tls_client_cert client_cert; /* servers */
+    enum tls_client_cert client_cert; /* servers; a bad certificate is refused also when optional */
     int min_version;                  /* 12 or 13; 0 means 12 */
     const char *const *alpn;          /* NULL, or a NULL-ended list that must outlive the context */
 };
 
 /* Reads and checks the files: a missing, unreadable or mismatched one, or our own certificate being
- * expired or not yet valid, is named in err with its path (expired: SL_TLS and the date). */
+ * expired or not yet valid, is named in err with its path (expired: SL_TLS and the date). "Not yet
+ * valid" is not looked at while the clock has plainly never been set (before 2024). */
 SL_NODISCARD enum sl_code tls_context_new(struct tls_context **ret,
                                           const struct tls_options *options, struct sl_err *err);
 struct tls_context *tls_context_ref(struct tls_context *c);
@@ -53,6 +54,9 @@ bool tls_session_established(const struct tls_session *s);
 /* Encrypt (only once established: SL_BUSY before). */
 SL_NODISCARD enum sl_code tls_session_write(struct tls_session *s, struct sl_slice plain,
                                             struct sl_buf *wire_out, struct sl_err *err);
+/* The connection ended under the session: what that means, as SL_TLS with a text; SL_CLOSED when
+ * the peer had said goodbye before. */
+enum sl_code tls_session_cut(const struct tls_session *s, struct sl_err *err);
 /* Append a close_notify. */
 void tls_session_close(struct tls_session *s, struct sl_buf *wire_out);
 /* Subject common name of the peer's verified certificate into buf; empty when there is none. */

@@ -1,0 +1,157 @@
+/* tls_compat.c - what differs between Mbed TLS 2.28 and 3.x: the only file with version checks. */
+#include "tls_compat.h"
+
+#include "base/crypto.h"
+
+#include <mbedtls/entropy.h>
+#include <mbedtls/pkcs5.h>
+#include <mbedtls/ssl_ciphersuites.h>
+
+#define IS_3 (MBEDTLS_VERSION_MAJOR >= 3)
+
+#if IS_3
+#include <psa/crypto.h>
+#define BAD_VERSION MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
+#else
+#define BAD_VERSION MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
+#endif
+
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
+#define HAS_TLS13 true
+#else
+#define HAS_TLS13 false
+#endif
+
+#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+#define TICKET_ONLY MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
+#else
+#define TICKET_ONLY 1 /* no error code is positive */
+#endif
+
+int tls_compat_random(void *unused, unsigned char *out, size_t n)
+{
+    (void)unused;
+    return crypto_random(out, n) == SL_OK ? 0 : MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
+}
+
+static const int suites[] = {
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
+    MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
+    MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
+#endif
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CCM, /* small devices often have only CCM or CBC */
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8,
+    MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256,
+    MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,
+    MBEDTLS_TLS_DHE_RSA_WITH_AES_128_GCM_SHA256,
+    MBEDTLS_TLS_DHE_RSA_WITH_AES_256_GCM_SHA384,
+    0,
+};
+
+const int *tls_compat_suites(void)
+{
+    return suites;
+}
+
+bool tls_compat_is_ticket(int rc)
+{
+    return rc < 0 && rc == TICKET_ONLY;
+}
+
+bool tls_compat_is_bad_version(int rc)
+{
+    return rc == BAD_VERSION;
+}
+
+#if IS_3
+
+int tls_compat_init(void)
+{
+    /* TLS 1.3 computes with PSA keys whatever the library was built for. */
+    return psa_crypto_init() == PSA_SUCCESS ? 0 : MBEDTLS_ERR_SSL_HW_ACCEL_FAILED;
+}
+
+int tls_compat_parse_key(mbedtls_pk_context *key, struct sl_slice text)
+{
+    return mbedtls_pk_parse_key(key, text.ptr, text.len, NULL, 0, tls_compat_random, NULL);
+}
+
+int tls_compat_check_pair(const mbedtls_pk_context *public_key,
+                          const mbedtls_pk_context *private_key)
+{
+    return mbedtls_pk_check_pair(public_key, private_key, tls_compat_random, NULL);
+}
+
+bool tls_compat_min_version(mbedtls_ssl_config *conf, int version)
+{
+    if (version == 13 && !HAS_TLS13)
+        return false;
+    mbedtls_ssl_conf_min_tls_version(conf, version == 13 ? MBEDTLS_SSL_VERSION_TLS1_3
+                                                         : MBEDTLS_SSL_VERSION_TLS1_2);
+    return true;
+}
+
+uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl)
+{
+    return ssl->MBEDTLS_PRIVATE(in_msg)[1];
+}
+
+int tls_compat_pbkdf2_sha512(struct sl_slice password, struct sl_slice salt, unsigned rounds,
+                             uint8_t out[64])
+{
+    return mbedtls_pkcs5_pbkdf2_hmac_ext(MBEDTLS_MD_SHA512, password.ptr, password.len, salt.ptr,
+                                         salt.len, rounds, 64, out);
+}
+
+#else
+
+int tls_compat_init(void)
+{
+    return 0;
+}
+
+int tls_compat_parse_key(mbedtls_pk_context *key, struct sl_slice text)
+{
+    return mbedtls_pk_parse_key(key, text.ptr, text.len, NULL, 0);
+}
+
+int tls_compat_check_pair(const mbedtls_pk_context *public_key,
+                          const mbedtls_pk_context *private_key)
+{
+    return mbedtls_pk_check_pair(public_key, private_key);
+}
+
+bool tls_compat_min_version(mbedtls_ssl_config *conf, int version)
+{
+    if (version == 13)
+        return false;
+    mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
+    return true;
+}
+
+uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl)
+{
+    return ssl->in_msg[1];
+}
+
+int tls_compat_pbkdf2_sha512(struct sl_slice password, struct sl_slice salt, unsigned rounds,
+                             uint8_t out[64])
+{
+    mbedtls_md_context_t md;
+    mbedtls_md_init(&md);
+    int rc = mbedtls_md_setup(&md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA512), 1);
+    if (rc == 0)
+        rc = mbedtls_pkcs5_pbkdf2_hmac(&md, password.ptr, password.len, salt.ptr, salt.len, rounds,
+                                       64, out);
+    mbedtls_md_free(&md);
+    return rc;
+}
+
+#endif
