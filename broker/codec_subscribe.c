@@ -124,7 +124,8 @@ bool mqtt_subscribe_next(struct sl_cursor *list, enum mqtt_version v, struct mqt
         .qos = o & OPTION_QOS,
         .no_local = v5 && (o & OPTION_NO_LOCAL),
         .retain_as_published = v5 && (o & OPTION_RETAIN_AS_PUBLISHED),
-        .retain_handling = v5 ? (o & OPTION_RETAIN_HANDLING) >> RETAIN_HANDLING_SHIFT : 0,
+        .retain_handling =
+            (uint8_t)(v5 ? (o & OPTION_RETAIN_HANDLING) >> RETAIN_HANDLING_SHIFT : 0),
     };
     *list = c;
     return true;
