@@ -19,6 +19,10 @@ static struct {
     unsigned lines, suppressed;
 } the_log = { .level = SL_INFO };
 
+/* A value is cut behind this many bytes. A line then has room for the longest text and ten values
+ * even when every byte must be escaped into six: no peer can make its own line disappear. */
+enum { TEXT_MAX = 2048, VALUE_MAX = 1000, LINE_MAX_BYTES = 6 * (TEXT_MAX + 10 * VALUE_MAX) + 1024 };
+
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
 void sl_log_configure(enum sl_log_level level, enum sl_log_format format)
@@ -64,7 +68,8 @@ static void put_value(struct sl_buf *b, const struct sl_kv *kv)
     if (kv->kind == SL_KV_IS_INT)
         sl_buf_printf(b, "%lld", (long long)kv->number);
     else
-        sl_buf_put_json(b, kv->text);
+        sl_buf_put_json(
+            b, sl_bytes(kv->text.ptr, kv->text.len < VALUE_MAX ? kv->text.len : VALUE_MAX));
 }
 
 static void put_text_line(struct sl_buf *b, enum sl_log_level level, const char *unit,
@@ -98,7 +103,7 @@ static void put_json_line(struct sl_buf *b, enum sl_log_level level, const char 
 static void emit(enum sl_log_level level, const char *unit, const struct sl_kv *kv,
                  const char *text)
 {
-    struct sl_buf line = { .max = 8192 };
+    struct sl_buf line = { .max = LINE_MAX_BYTES };
     if (the_log.format == SL_LOG_JSON)
         put_json_line(&line, level, unit, kv, text);
     else
@@ -136,7 +141,7 @@ void sl_log(enum sl_log_level level, const char *unit, const struct sl_kv *kv, c
 {
     if (!sl_log_enabled(level) || over_rate())
         return;
-    char text[2048];
+    char text[TEXT_MAX];
     va_list args;
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args); /* cut when too long */

@@ -44,10 +44,23 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
     return 0;
 }
 
+/* Whether eight bytes are all ASCII and none is NUL: taking 1 from a byte of 0 sets its top bit. */
+static bool is_plain_word(const uint8_t *p)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return ((w | (w - ones)) & (ones << 7)) == 0;
+}
+
 bool sl_utf8_valid(struct sl_slice s)
 {
     size_t i = 0;
     while (i < s.len) {
+        if (s.len - i >= 8 && is_plain_word(s.ptr + i)) {
+            i += 8;
+            continue;
+        }
         if (s.ptr[i] < 0x80) {
             if (s.ptr[i] == 0)
                 return false;
