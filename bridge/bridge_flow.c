@@ -1,0 +1,114 @@
+/* bridge_flow.c - messages through the bridge: from the outbox to the cloud, and down. */
+#include "bridge_internal.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+/* ---- up ---- */
+
+static void on_acked(void *ctx, struct outbox_item *item)
+{
+    struct bridge *b = ctx;
+    b->acknowledged++;
+    outbox_ack(b->options.outbox, item);
+}
+
+static void on_dead(void *ctx, struct outbox_item *item, const char *reason)
+{
+    struct bridge *b = ctx;
+    b->dead++;
+    outbox_dead(b->options.outbox, item, reason);
+}
+
+static void take_from_outbox(struct bridge *b)
+{
+    int64_t now = bridge_now(b);
+    while (!b->dry && client_room_at(b->client, now) <= now) {
+        struct outbox_item *item = outbox_take(b->options.outbox);
+        if (!item) {
+            b->dry = true;
+            return;
+        }
+        b->published++;
+        client_publish(b->client, item, now);
+    }
+}
+
+/* The link takes one piece at a time; while it has one, bytes gather in the client, and above
+ * CLIENT_OUTPUT_HIGH nothing more is taken from the outbox. */
+void bridge_flush(struct bridge *b)
+{
+    struct sl_buf *out = client_output(b->client);
+    if (!b->link || b->writing || out->len == 0)
+        return;
+    struct sl_err err = { 0 };
+    b->writing = true;
+    /* A failed session ends by itself: the link reports it from the loop. */
+    if (link_send(b->link, sl_buf_slice(out), &err) != SL_OK)
+        LOG_DEBUG("bridge", "send: %s", err.text);
+    client_handed(b->client);
+}
+
+void bridge_pump(struct bridge *b)
+{
+    if (b->state == BRIDGE_ONLINE)
+        take_from_outbox(b);
+    bridge_flush(b);
+}
+
+void bridge_on_outbox_ready(void *ctx)
+{
+    struct bridge *b = ctx;
+    b->dry = false;
+    bridge_settle(b);
+}
+
+/* ---- down ---- */
+
+/* True when there is memory for it; a message that no subscription of ours fits (an old session's,
+ * say) is taken and dropped. */
+static bool on_message(void *ctx, const struct mqtt_publish *p)
+{
+    struct bridge *b = ctx;
+    sl_buf_reset(&b->topic);
+    sl_buf_reset(&b->props);
+    if (!topicmap_apply(&b->topics, p->topic, &b->topic)) {
+        LOG_DEBUG("bridge", "no subscription fits \"%.*s\"", SL_FMT(p->topic));
+        return !b->topic.failed;
+    }
+    mqtt_put_forwardable(&b->props, p->props.raw);
+    bool expires = mqtt_has(&p->props, MQTT_P_MESSAGE_EXPIRY);
+    struct sl_msg_parts parts = {
+        .topic = sl_buf_slice(&b->topic),
+        .props = sl_buf_slice(&b->props),
+        .payload = p->payload,
+        .expiry_s = expires ? p->props.message_expiry : SL_MSG_NO_EXPIRY,
+        .qos = p->qos,
+        .retain = p->retain,
+        .mono_ms = bridge_now(b),
+        .wall_ms = sl_wall_ms(b->options.clock),
+    };
+    struct sl_msg *m = b->props.failed ? NULL : sl_msg_new(&parts);
+    if (!m)
+        return false;
+    b->received++;
+    b->callbacks.on_message(b->callbacks.ctx, m);
+    sl_msg_unref(m);
+    return true;
+}
+
+static void on_subscription_refused(void *ctx, const char *filter, uint8_t reason)
+{
+    struct bridge *b = ctx;
+    explain_subscription(&b->refused_subscription, &b->peer, filter, reason);
+}
+
+struct client_events bridge_client_events(struct bridge *b)
+{
+    return (struct client_events){ .ctx = b,
+                                   .acked = on_acked,
+                                   .dead = on_dead,
+                                   .message = on_message,
+                                   .subscription_refused = on_subscription_refused };
+}

@@ -1,0 +1,63 @@
+/* client_internal.h - the client's insides, shared by client.c (connection, time, sending) and
+ * client_input.c (what the server says). */
+#ifndef BRIDGE_CLIENT_INTERNAL_H
+#define BRIDGE_CLIENT_INTERNAL_H
+
+#include "client.h"
+#include "flights.h"
+#include "outgoing.h"
+#include "pacer.h"
+
+struct client {
+    struct client_options options;
+    struct client_events events;
+    enum client_phase phase;
+    struct client_fault fault;
+
+    /* The session: outlives a connection. */
+    enum mqtt_version version;
+    struct flights flights;
+    bool subscribed; /* every filter was granted on some connection of this session */
+    struct pacer pacer;
+    int64_t rtt_x8_ms;
+
+    /* The connection. */
+    struct outgoing_limits limits;
+    uint32_t window;
+    int64_t keep_alive_ms; /* in force; 0 for none */
+    int64_t last_sent_ms, last_received_ms;
+    int64_t ping_sent_ms; /* CLIENT_NEVER while none is out */
+    int64_t last_ack_ms;
+    int64_t asked_ms;        /* when an overdue publish was last sent again */
+    int64_t silent_since_ms; /* no acknowledgement since then though asked; CLIENT_NEVER */
+    uint64_t last_ack_seq;   /* the highest order of sending that was acknowledged */
+    int64_t subscribe_sent_ms;
+    uint8_t subscribe_tries;
+    size_t subacks_missing;
+    bool *subscribe_open; /* per SUBSCRIBE packet: no SUBACK yet */
+    bool subscription_refused;
+    struct outbox_item *qos0[CLIENT_QOS0_MAX]; /* oldest first */
+    uint32_t qos0_count, qos0_handed;
+
+    struct sl_buf in;  /* an unfinished packet */
+    struct sl_buf out; /* gathered for the next hand-over */
+    struct sl_buf scratch;
+};
+
+#define SUBSCRIBE_ID_FIRST 0x8000 /* above the publishes' identifiers */
+#define SUBSCRIBES_MAX     128    /* SUBSCRIBE packets: 1,024 filters */
+#define PING_TIMEOUT_MS    10000
+
+void client_fail(struct client *c, enum client_fault_kind kind, uint8_t reason, const char *fmt,
+                 ...) SL_PRINTF(4, 5);
+/* Sends every SUBSCRIBE that has no SUBACK yet. */
+void client_send_subscribes(struct client *c, int64_t now_ms);
+/* One packet off the wire; may fail the client. */
+void client_handle(struct client *c, const struct mqtt_frame *f, int64_t now_ms);
+
+static inline size_t client_subscribe_packets(const struct client *c)
+{
+    return (c->options.subscriptions->count + CLIENT_SUBSCRIBE_MAX - 1) / CLIENT_SUBSCRIBE_MAX;
+}
+
+#endif

@@ -1,0 +1,40 @@
+/* explain.h - a failure of the cloud link in words: a short, stable cause, and a sentence that says
+ * what happened and what to do. Pure. */
+#ifndef BRIDGE_EXPLAIN_H
+#define BRIDGE_EXPLAIN_H
+
+#include "bridge/bridge.h"
+#include "client.h"
+#include "link.h"
+
+/* Whom we talk to, for the texts. */
+struct explain_peer {
+    const char *host, *client_id;
+    uint16_t port;
+    int64_t connect_timeout_ms;
+    bool aws;
+};
+
+struct explanation {
+    char cause[64];
+    char error[384];
+};
+
+/* The client core failed. */
+void explain_fault(struct explanation *ret, const struct explain_peer *peer,
+                   const struct client_fault *fault);
+/* The byte pipe ended, in that state. */
+void explain_end(struct explanation *ret, const struct explain_peer *peer, enum bridge_state state,
+                 enum link_end why, const char *text);
+/* The connection was not made within its time; state tells how far it came. */
+void explain_timeout(struct explanation *ret, const struct explain_peer *peer,
+                     enum bridge_state state);
+/* The certificate files could not be used, or the connection could not be begun. */
+void explain_start(struct explanation *ret, const struct explain_peer *peer,
+                   const struct sl_err *err, bool files);
+/* Connected, but nothing new can be sent. */
+void explain_stall(struct explanation *ret);
+void explain_subscription(struct explanation *ret, const struct explain_peer *peer,
+                          const char *filter, uint8_t reason);
+
+#endif
