@@ -160,27 +160,48 @@ static bool sha512_once(struct sl_slice password, struct sl_slice salt, uint8_t 
     return ok;
 }
 
-bool password_verify(struct sl_slice password, struct sl_slice hash)
+struct parsed_hash {
+    uint64_t rounds; /* 0: one round of SHA-512 over password and salt */
+    uint8_t salt[SALT_MAX], hash[HASH_LEN];
+    size_t salt_len;
+};
+
+static bool parse_hash(struct sl_slice text, struct parsed_hash *ret)
 {
-    struct sl_cursor c = sl_cursor(hash);
-    if (take_field(&c).len != 0) /* hash begins with '$' */
+    struct sl_cursor c = sl_cursor(text);
+    if (take_field(&c).len != 0) /* it begins with '$' */
         return false;
     struct sl_slice scheme = take_field(&c);
     bool pbkdf2 = sl_slice_eq(scheme, sl_str("7"));
     if (!pbkdf2 && !sl_slice_eq(scheme, sl_str("6")))
         return false;
-    uint64_t rounds = 1;
-    if (pbkdf2 && (!sl_u64_parse(take_field(&c), &rounds) || rounds < 1 || rounds > ITERATIONS_MAX))
+    ret->rounds = 0;
+    if (pbkdf2 && (!sl_u64_parse(take_field(&c), &ret->rounds) || ret->rounds < 1 ||
+                   ret->rounds > ITERATIONS_MAX))
         return false;
-    uint8_t salt[SALT_MAX], want[HASH_LEN], got[HASH_LEN];
-    size_t salt_len = 0, want_len = 0;
-    if (!decode(take_field(&c), salt, sizeof salt, &salt_len) ||
-        !decode(sl_cursor_rest(&c), want, sizeof want, &want_len) || want_len != HASH_LEN)
+    size_t hash_len = 0;
+    return decode(take_field(&c), ret->salt, sizeof ret->salt, &ret->salt_len) &&
+           decode(sl_cursor_rest(&c), ret->hash, sizeof ret->hash, &hash_len) &&
+           hash_len == HASH_LEN;
+}
+
+bool password_hash_valid(struct sl_slice hash)
+{
+    struct parsed_hash parsed;
+    return parse_hash(hash, &parsed);
+}
+
+bool password_verify(struct sl_slice password, struct sl_slice hash)
+{
+    struct parsed_hash want;
+    uint8_t got[HASH_LEN];
+    if (!parse_hash(hash, &want))
         return false;
-    struct sl_slice salted = sl_bytes(salt, salt_len);
-    bool done = pbkdf2 ? tls_compat_pbkdf2_sha512(password, salted, (unsigned)rounds, got) == 0
-                       : sha512_once(password, salted, got);
-    bool same = done && crypto_equal(sl_bytes(want, sizeof want), sl_bytes(got, sizeof got));
+    struct sl_slice salt = sl_bytes(want.salt, want.salt_len);
+    bool done = want.rounds == 0
+                    ? sha512_once(password, salt, got)
+                    : tls_compat_pbkdf2_sha512(password, salt, (unsigned)want.rounds, got) == 0;
+    bool same = done && crypto_equal(sl_bytes(want.hash, HASH_LEN), sl_bytes(got, HASH_LEN));
     crypto_wipe(got, sizeof got);
     return same;
 }

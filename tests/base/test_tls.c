@@ -135,8 +135,11 @@ static bool carry(struct end *from, struct end *to, size_t step)
 
 static void pump(struct pair *p, size_t step)
 {
-    while (carry(&p->client, &p->server, step) | carry(&p->server, &p->client, step))
-        ;
+    bool more = true;
+    while (more) {
+        more = carry(&p->client, &p->server, step);
+        more |= carry(&p->server, &p->client, step);
+    }
 }
 
 static void pair_open(struct pair *p, const struct side *client, const struct side *server,
