@@ -64,17 +64,93 @@ static bool dedupe(cJSON *object)
     return true;
 }
 
-/* Makes member names unique and refuses numbers that are none; at most 1,000 levels deep. */
-static bool tidy(cJSON *node)
+static bool is_large(const cJSON *number)
 {
-    if (cJSON_IsNumber(node))
+    return fabs(number->valuedouble) >= 0x1p53;
+}
+
+/* False when a number is none; *large is set when one may have lost digits. At most 1,000 levels
+ * deep, as all that follow. */
+static bool check_numbers(const cJSON *node, bool *large)
+{
+    if (cJSON_IsNumber(node)) {
+        *large = *large || is_large(node);
         return isfinite(node->valuedouble) != 0;
+    }
+    for (const cJSON *c = node->child; c; c = c->next)
+        if (!check_numbers(c, large))
+            return false;
+    return true;
+}
+
+/* The next number of a text that is known to be JSON; empty behind the last. */
+static struct sl_slice next_number(struct sl_cursor *text)
+{
+    const uint8_t *p = text->at, *end = p + text->left, *from;
+    while (p < end && *p != '-' && (*p < '0' || *p > '9')) {
+        if (*p++ != '"')
+            continue;
+        for (; p < end && *p != '"'; p++)
+            if (*p == '\\')
+                p++;
+        p++;
+    }
+    from = p < end ? p : end;
+    for (p = from; p < end && ((*p >= '0' && *p <= '9') || memchr("+-.eE", *p, 5));)
+        p++;
+    *text = (struct sl_cursor){ p, (size_t)(end - p) };
+    return sl_bytes(from, (size_t)(p - from));
+}
+
+/* cJSON has rounded large integers to doubles. Numbers come in the same order in text and tree, so
+ * their digits can be brought back: they are kept in valuestring, which numbers do not use and
+ * cJSON_Delete() frees. */
+static bool keep_digits(cJSON *node, struct sl_cursor *text)
+{
+    for (cJSON *c = node->child; c; c = c->next)
+        if (!keep_digits(c, text))
+            return false;
+    if (!cJSON_IsNumber(node))
+        return true;
+    struct sl_slice digits = next_number(text);
+    if (!is_large(node) || digits.len > 20)
+        return true;
+    node->valuestring = cJSON_malloc(digits.len + 1);
+    if (!node->valuestring)
+        return false;
+    memcpy(node->valuestring, digits.ptr, digits.len);
+    node->valuestring[digits.len] = '\0';
+    return true;
+}
+
+static struct value number_value(const cJSON *node)
+{
+    const char *digits = node->valuestring;
+    struct value v;
+    if (!digits)
+        return number_from_double(node->valuedouble);
+    bool negative = digits[0] == '-';
+    if (!number_literal(sl_str(digits + negative), &v) || v.type != V_INT)
+        return number_from_double(node->valuedouble);
+    return negative ? value_int(-v.i) : v;
+}
+
+static bool dedupe_all(cJSON *node)
+{
     if (cJSON_IsObject(node) && !dedupe(node))
         return false;
     for (cJSON *c = node->child; c; c = c->next)
-        if (!tidy(c))
+        if (!dedupe_all(c))
             return false;
     return true;
+}
+
+static bool tidy(cJSON *root, struct sl_slice text)
+{
+    bool large = false;
+    struct sl_cursor cursor = sl_cursor(text);
+    return check_numbers(root, &large) && (!large || keep_digits(root, &cursor)) &&
+           dedupe_all(root);
 }
 
 /* Whether a backslash begins "\u0000". After "\\" the pair is skipped. */
@@ -94,7 +170,7 @@ static bool has_escaped_nul(struct sl_slice s)
 
 static cJSON *parse(struct sl_slice s)
 {
-    if (s.len == 0 || !sl_utf8_valid(s) || has_escaped_nul(s))
+    if (s.len == 0 || s.len > PAYLOAD_JSON_MAX || !sl_utf8_valid(s) || has_escaped_nul(s))
         return NULL;
     const char *end = NULL;
     cJSON *root = cJSON_ParseWithLengthOpts((const char *)s.ptr, s.len, &end, 0);
@@ -103,7 +179,7 @@ static cJSON *parse(struct sl_slice s)
     const char *stop = (const char *)s.ptr + s.len;
     while (end < stop && (*end == ' ' || *end == '\t' || *end == '\r' || *end == '\n'))
         end++;
-    if (end == stop && tidy(root))
+    if (end == stop && tidy(root, s))
         return root;
     cJSON_Delete(root);
     return NULL;
@@ -132,7 +208,7 @@ struct value payload_value(const struct cJSON *node)
     case cJSON_NULL: return VALUE_NULL;
     case cJSON_False: return value_bool(false);
     case cJSON_True: return value_bool(true);
-    case cJSON_Number: return number_from_double(node->valuedouble);
+    case cJSON_Number: return number_value(node);
     case cJSON_String: return value_string(sl_str(node->valuestring));
     case cJSON_Array: return (struct value){ .type = V_ARRAY, .json = node };
     case cJSON_Object: return (struct value){ .type = V_OBJECT, .json = node };

@@ -2,13 +2,16 @@
  *
  * Payloads are hostile. Not JSON here: invalid UTF-8 or a NUL, "\u0000" in a string (a C string
  * would end there), numbers beyond a double, text behind the value, nesting past cJSON's limit of
- * 1,000. Of members with the same name the last counts. Integers past 2^53 lose their last digits
- * (cJSON keeps numbers as doubles). */
+ * 1,000, more than PAYLOAD_JSON_MAX bytes (a tree takes up to 32 times its text). Of members with
+ * the same name the last counts. Integers keep their digits as far as an int64_t goes, although
+ * cJSON has only doubles. */
 #ifndef RULES_PAYLOAD_H
 #define RULES_PAYLOAD_H
 
 #include "rules.h"
 #include "value.h"
+
+#define PAYLOAD_JSON_MAX ((size_t)1024 * 1024)
 
 /* The parsed payload, parsed now if this is the first need of it; false when it is not JSON. */
 bool payload_root(struct rule_input *in, struct value *ret);

@@ -34,7 +34,7 @@ static void write_again(const struct rule_plan *whole, struct sl_slice json, str
     rule_input_release(&in);
 }
 
-/* The first reading rounds integers past 2^53; from then on nothing changes any more. */
+/* What the engine writes it reads, and then writes the same. */
 static void check_again(const struct rule_plan *whole, struct sl_slice json)
 {
     struct sl_buf first = { 0 }, second = { 0 };

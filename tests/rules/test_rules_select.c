@@ -129,6 +129,16 @@ static const struct statement_case {
     { "SELECT a" FROM, "{\"a\":1e308}", "{\"a\":1e+308}" },
     { "SELECT a" FROM, "{\"a\":123456789012}", "{\"a\":123456789012}" },
     { "SELECT a" FROM, "{\"a\":9007199254740992}", "{\"a\":9007199254740992}" },
+    { "SELECT a" FROM, "{\"a\":9007199254740993}", "{\"a\":9007199254740993}" },
+    { "SELECT *, a = 9007199254740993 AS b" FROM,
+      "{\"s\":\"1 \\\" 2 \\\\\",\"x\":[-1.5e3,{\"7\":8}],\"a\":9007199254740993}",
+      "{\"s\":\"1 \\\" 2 \\\\\",\"x\":[-1500,{\"7\":8}],\"a\":9007199254740993,\"b\":true}" },
+    { "SELECT *, 1 AS b" FROM, "{\"a\":1,\"ns\":-1700000000123456789,\"a\":2}",
+      "{\"ns\":-1700000000123456789,\"a\":2,\"b\":1}" },
+    { "SELECT a + 1 AS a" FROM, "{\"a\":9223372036854775806}", "{\"a\":9223372036854775807}" },
+    { "SELECT a" FROM, "{\"a\":18446744073709551615}", "{\"a\":18446744073709552000}" },
+    { "SELECT a" FROM, "{\"a\":1.7000000001234567e18}", "{\"a\":1700000000123456800}" },
+    { "SELECT a" FROM, "{\"a\":1e300}", "{\"a\":1e+300}" },
     { "SELECT a" FROM, "{\"a\":23.700000000000003}", "{\"a\":23.700000000000003}" },
     { "SELECT a" FROM, "{\"a\":\"\\u0000\"}", "{}" },
     { "SELECT a" FROM, "{\"a\":\"\\\\u0000\"}", "{\"a\":\"\\\\u0000\"}" },
@@ -178,6 +188,18 @@ static void nested_payload_up_to_the_limit(void **state)
     free(want);
     free(whole);
     sl_buf_free(&deep);
+}
+
+static void json_up_to_a_mebibyte(void **state)
+{
+    (void)state;
+    const size_t around = strlen("{\"a\":1,\"b\":\"\"}");
+    char *most = repeat("{\"a\":1,\"b\":\"", "x", 1024 * 1024 - around, "\"}");
+    char *more = repeat("{\"a\":1,\"b\":\"", "x", 1024 * 1024 - around + 1, "\"}");
+    check_rule("SELECT a" FROM, (struct message){ .payload = most }, "{\"a\":1}");
+    check_rule("SELECT a" FROM, (struct message){ .payload = more }, "{}");
+    free(most);
+    free(more);
 }
 
 static void many_members_with_repeats(void **state)
@@ -294,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest others[] = {
         cmocka_unit_test(nested_payload_up_to_the_limit),
+        cmocka_unit_test(json_up_to_a_mebibyte),
         cmocka_unit_test(many_members_with_repeats),
         cmocka_unit_test(comparing_large_objects_is_bounded),
         cmocka_unit_test(growing_strings_are_bounded),
