@@ -281,6 +281,33 @@ static int test_rule(struct test *t, const struct config *c, const char *name, c
     return status == CLI_GO ? feed_file(t, file) : status;
 }
 
+static int run_sql(struct test *t, const char *sql, const char *file)
+{
+    int status = compile(t, sql, "--sql");
+    if (status == CLI_GO)
+        status = feed_file(t, file);
+    release(t);
+    return status;
+}
+
+/* A rule can be tried where the certificates that the configuration names are not: problems count
+ * only when they hide the rule. */
+static int run_config_rule(struct test *t, const char *path, const char *rule, const char *file)
+{
+    struct config *c = NULL;
+    struct config_problems problems = { 0 };
+    int status = cli_load_config_lenient("rule test", path, &c, &problems);
+    if (status != CLI_GO)
+        return status;
+    if (problems.errors > 0 && !find_rule(c, rule))
+        cli_print_problems(&problems, path);
+    config_problems_free(&problems);
+    status = test_rule(t, c, rule, file);
+    release(t); /* before the configuration, which it points into */
+    config_free(c);
+    return status;
+}
+
 static int run_test(int argc, char **argv)
 {
     const char *config = NULL, *rule = NULL, *sql = NULL;
@@ -298,21 +325,9 @@ static int run_test(int argc, char **argv)
     if (!rule == !sql)
         return cli_error(CLI_USAGE, "rule test", "one of --rule NAME and --sql SQL is needed");
     const char *file = args.count > 0 ? args.list[0] : NULL;
-    if (sql) {
-        status = compile(&t, sql, "--sql");
-        if (status == CLI_GO)
-            status = feed_file(&t, file);
-        release(&t);
-        return status;
-    }
-    struct config *c = NULL;
-    status = cli_load_config("rule test", cli_config_path(config), &c);
-    if (status != CLI_GO)
-        return status;
-    status = test_rule(&t, c, rule, file);
-    release(&t); /* before the configuration, which it points into */
-    config_free(c);
-    return status;
+    if (sql)
+        return run_sql(&t, sql, file);
+    return run_config_rule(&t, cli_config_path(config), rule, file);
 }
 
 int cmd_rule(int argc, char **argv)
