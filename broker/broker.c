@@ -306,7 +306,7 @@ static void on_tick(uv_timer_t *h)
     int64_t now = broker_now(b);
     /* A closed client leaves the list later, from its transport's callback, so indices hold. */
     for (uint32_t i = 0; i < b->client_count; i++)
-        client_tick(b->clients[i], now);
+        client_check_time(b->clients[i], now);
     listeners_tick(b);
     expire_sessions(b, now);
     if (b->options.sys_interval_ms > 0 && now >= b->sys_due_ms) {

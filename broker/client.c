@@ -186,7 +186,7 @@ static void keep(struct client *c, struct sl_slice bytes)
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for input");
 }
 
-void client_feed(struct client *c, struct sl_slice bytes)
+void client_receive(struct client *c, struct sl_slice bytes)
 {
     if (c->state == CLIENT_CLOSING)
         return;
@@ -291,7 +291,7 @@ void client_close(struct client *c, uint8_t reason, const char *why)
     c->transport->close(c);
 }
 
-void client_tick(struct client *c, int64_t now)
+void client_check_time(struct client *c, int64_t now)
 {
     if (c->state == CLIENT_NEW && now - c->opened_ms > c->broker->options.connect_timeout_ms)
         client_close(c, 0, "no CONNECT within connect_timeout");

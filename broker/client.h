@@ -72,11 +72,11 @@ SL_NODISCARD bool client_open(struct client *c, struct broker *b,
 /* The transport is gone; c's memory may be released afterwards. */
 void client_fini(struct client *c);
 
-void client_feed(struct client *c, struct sl_slice bytes);
+void client_receive(struct client *c, struct sl_slice bytes);
 void client_eof(struct client *c);     /* the peer closed, or the transport failed */
 void client_drained(struct client *c); /* output went down: more may be sent */
 /* Once a second: keep-alive and CONNECT time-out. */
-void client_tick(struct client *c, int64_t now_mono_ms);
+void client_check_time(struct client *c, int64_t now_mono_ms);
 
 /* End the connection; reason goes out as DISCONNECT to MQTT 5 clients once connected (0: say
  * nothing). why is for the log. */

@@ -314,7 +314,7 @@ static void feed_tls(struct conn *n, struct sl_slice bytes)
     if (n->username_from_cert && tls_session_established(n->tls))
         take_cert_name(n);
     if (plain.len > 0)
-        client_feed(&n->client, sl_buf_slice(&plain));
+        client_receive(&n->client, sl_buf_slice(&plain));
     sl_buf_free(&plain);
     if (n->wire.len > 0)
         broker_mark_dirty(n->client.broker, &n->client);
@@ -340,7 +340,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     if (n->tls)
         feed_tls(n, bytes);
     else
-        client_feed(&n->client, bytes);
+        client_receive(&n->client, bytes);
 }
 
 static void conn_read(struct client *c, bool on)

@@ -146,7 +146,7 @@ void peer_open(struct peer *p, struct rig *r, enum mqtt_version v)
 void peer_send(struct peer *p, const struct sl_buf *bytes)
 {
     assert_true(p->open);
-    client_feed(&p->client, sl_buf_slice(bytes));
+    client_receive(&p->client, sl_buf_slice(bytes));
     rig_turn(p->rig);
 }
 

@@ -737,7 +737,7 @@ static void packets_in_pieces(void **state)
         &b, MQTT_V311,
         &(struct mqtt_publish){ .topic = sl_str("a/b"), .payload = sl_str("payload") });
     for (size_t i = 0; i < b.len; i++)
-        client_feed(&p.client, sl_bytes(b.ptr + i, 1));
+        client_receive(&p.client, sl_bytes(b.ptr + i, 1));
     rig_turn(&r);
     (void)peer_next(&p, MQTT_CONNACK);
     (void)peer_next(&p, MQTT_SUBACK);
