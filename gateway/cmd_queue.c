@@ -62,8 +62,8 @@ static int list_file(const char *data_dir, const struct query *q)
                                            .limit = (uint32_t)q->limit,
                                            .row = print_row,
                                            .done = nothing_more };
-    if (q->lane)
-        (void)outbox_lane_parse(sl_str(q->lane), &request.lane); /* checked before */
+    if (q->lane && !outbox_lane_parse(sl_str(q->lane), &request.lane))
+        return cli_error(CLI_USAGE, "queue list", "--lane: unknown lane \"%s\"", q->lane);
     if (snprintf(path, sizeof path, "%s/queue.db", data_dir) >= (int)sizeof path)
         return cli_error(CLI_FAIL, "queue list", "the path of data_dir is too long");
     enum sl_code rc = outbox_list_file(path, &request, &err);

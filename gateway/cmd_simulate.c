@@ -392,7 +392,7 @@ static void sensor_start(struct sim *sim, size_t i)
     s->sim = sim;
     s->next_id = 1;
     s->holds = 1;
-    (void)snprintf(s->name, sizeof s->name, "sim-%04zu", i + 1);
+    (void)snprintf(s->name, sizeof s->name, "sim-%04u", (unsigned)(i + 1));
     sensor_topic(s, sim->o.topic);
     sim_room_init(&s->room, sim->o.seed, (uint32_t)i);
     if (sim->csv.row_count > 0)

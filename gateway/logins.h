@@ -22,7 +22,7 @@ void logins_check(struct logins *l, struct broker_auth *auth, struct sl_slice us
                   struct sl_slice password);
 /* At once, on this thread: for the web page's rare log-ins. */
 bool logins_verify(struct logins *l, struct sl_slice user, struct sl_slice password);
-/* Checks under way finish by themselves; their answers are refusals. Accepts NULL. */
+/* After the loop has run out, so that no check is under way. Accepts NULL. */
 void logins_close(struct logins *l);
 
 #endif
