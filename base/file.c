@@ -56,6 +56,15 @@ static void sync_folder_of(const char *path)
         (void)fsync(fd); /* some file systems refuse it on folders; the rename is done */
 }
 
+/* Root edits files that the service owns and must go on reading. */
+static void keep_owner(int fd, const char *path)
+{
+    struct stat old;
+    if (stat(path, &old) == 0 && (old.st_uid != geteuid() || old.st_gid != getegid()) &&
+        fchown(fd, old.st_uid, old.st_gid) != 0)
+        return; /* not root: then the new file is ours, as every editor would leave it */
+}
+
 enum sl_code sl_file_replace(const char *path, struct sl_slice content, mode_t mode,
                              struct sl_err *err)
 {
@@ -67,6 +76,7 @@ enum sl_code sl_file_replace(const char *path, struct sl_slice content, mode_t m
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return sl_fail(err, SL_IO, "%s: %s", temporary, strerror(errno));
+    keep_owner(fd, path);
     enum sl_code rc = write_all(fd, content);
     if (rc == SL_OK && fsync(fd) != 0)
         rc = SL_IO;

@@ -11,7 +11,8 @@
  */
 SL_NODISCARD enum sl_code sl_file_read(const char *path, size_t max, struct sl_buf *out,
                                        struct sl_err *err);
-/* Writes to a neighbour, syncs, renames over path, syncs the folder. */
+/* Writes to a neighbour, syncs, renames over path, syncs the folder. A file that was there keeps
+ * its owner, where the process may do that. */
 SL_NODISCARD enum sl_code sl_file_replace(const char *path, struct sl_slice content, mode_t mode,
                                           struct sl_err *err);
 /* mkdir -p with mode for what is made. */
