@@ -49,7 +49,8 @@ struct config_output {
     bool batch;
     uint64_t batch_max_bytes, batch_max_count;
     int64_t batch_max_age_ms;
-    struct config_place place; /* of target */
+    struct config_place place; /* of target's opening quote */
+    bool target_plain;         /* byte N of target stands N bytes behind that quote in the file */
 };
 
 struct config_rule {
@@ -58,6 +59,7 @@ struct config_rule {
     struct config_output *to, *on_error;
     size_t to_count, on_error_count;
     struct config_place place, sql_place; /* sql_place: of the string's opening quote */
+    bool sql_plain; /* byte N of sql stands N bytes behind that quote in the file */
 };
 
 enum config_when_full { CONFIG_THIN, CONFIG_DROP_OLDEST, CONFIG_DROP_NEWEST, CONFIG_REFUSE };
