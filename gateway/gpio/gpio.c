@@ -3,6 +3,10 @@
  * Owns the ports (lines.h), one poll handle an input, one timer a line and one for all. The rules
  * live in debounce.c, drive.c and command.c; here are only handles, time and callbacks.
  *
+ * News of outputs wait NEWS_DELAY_MS and are told from the loop, never from within gpio_set(): a
+ * rule may turn an output's state into its next command, which would otherwise be a recursion
+ * without end. Inputs only change on the loop and are told at once.
+ *
  * A line is up (port set) or down (port NULL). It goes down on any failure and is tried again by
  * gpio_check(). A callback may call gpio_close(), so after one nothing is taken for granted: it
  * comes last in a function, or `closing` is looked at. */
@@ -20,6 +24,15 @@
 #define EDGES_A_READ 16
 #define READS_A_WAKE 4 /* a line that storms lets the rest of the loop run in between */
 
+#define NEWS_MAX      16 /* then the newest state replaces the one before */
+#define NEWS_DELAY_MS 1  /* also the pace of an output that is made to command itself */
+
+struct news {
+    int state;
+    double blink_hz; /* outputs */
+    int64_t wall_ms;
+};
+
 struct line {
     struct gpio *owner;
     char *name, *chip;
@@ -27,11 +40,15 @@ struct line {
     int64_t debounce_ms;
     struct port *port;        /* NULL while the line is down */
     uv_timer_t timer;         /* the end of a bounce, or the next change of an output */
+    uv_timer_t news_timer;    /* runs while news wait */
     uv_poll_t poll;           /* inputs */
     bool polling;             /* libuv points into poll: from its init until it is closed */
     bool faulty;              /* the fault was reported, its end was not */
     struct debounce debounce; /* inputs, while up */
     struct drive drive;       /* outputs, also while down: what to return to */
+    struct news news[NEWS_MAX];
+    size_t news_count;
+    struct news last; /* the newest of all, told or waiting */
     uint64_t edges;
     char error[256];
 };
@@ -99,6 +116,8 @@ static void on_check_closed(uv_handle_t *h)
 static void line_down(struct line *l)
 {
     uv_timer_stop(&l->timer);
+    uv_timer_stop(&l->news_timer);
+    l->news_count = 0;
     if (l->polling && !uv_is_closing((uv_handle_t *)&l->poll))
         uv_close((uv_handle_t *)&l->poll, on_poll_closed); /* before its descriptor goes */
     port_close(l->port);
@@ -115,6 +134,7 @@ void gpio_close(struct gpio *g, void (*closed)(void *ctx), void *ctx)
     for (size_t i = 0; i < g->count; i++) {
         line_down(&g->lines[i]);
         uv_close((uv_handle_t *)&g->lines[i].timer, on_line_timer_closed);
+        uv_close((uv_handle_t *)&g->lines[i].news_timer, on_line_timer_closed);
     }
     uv_close((uv_handle_t *)&g->check, on_check_closed);
 }
@@ -128,24 +148,60 @@ static int line_level(const struct line *l)
     return l->options.output ? l->drive.level : l->debounce.reported;
 }
 
-static void report_state(struct line *l)
+static struct news news_now(const struct line *l)
 {
-    const struct gpio_callbacks *cb = &l->owner->callbacks;
-    long long ts = sl_wall_ms(l->owner->clock);
-    char json[96];
-    int n = l->options.output
-                ? snprintf(json, sizeof json, "{\"state\":%d,\"blink\":%.6g,\"ts\":%lld}",
-                           line_level(l), drive_blink_hz(&l->drive), ts)
-                : snprintf(json, sizeof json, "{\"state\":%d,\"ts\":%lld}", line_level(l), ts);
-    assert(n > 0 && (size_t)n < sizeof json);
-    if (cb->on_state)
-        cb->on_state(cb->ctx, l->name, sl_bytes(json, (size_t)n));
+    return (struct news){ .state = line_level(l),
+                          .blink_hz = drive_blink_hz(&l->drive),
+                          .wall_ms = sl_wall_ms(l->owner->clock) };
 }
 
-static void report_change(struct line *l)
+static void tell(struct line *l, const struct news *n)
+{
+    const struct gpio_callbacks *cb = &l->owner->callbacks;
+    long long ts = n->wall_ms;
+    char json[96];
+    int len = l->options.output
+                  ? snprintf(json, sizeof json, "{\"state\":%d,\"blink\":%.6g,\"ts\":%lld}",
+                             n->state, n->blink_hz, ts)
+                  : snprintf(json, sizeof json, "{\"state\":%d,\"ts\":%lld}", n->state, ts);
+    assert(len > 0 && (size_t)len < sizeof json);
+    if (cb->on_state)
+        cb->on_state(cb->ctx, l->name, sl_bytes(json, (size_t)len));
+}
+
+static void tell_now(struct line *l)
+{
+    l->last = news_now(l);
+    tell(l, &l->last);
+}
+
+static void input_changed(struct line *l)
 {
     l->edges++;
-    report_state(l);
+    tell_now(l);
+}
+
+/* What comes in while this tells, by a callback that sends a command, waits for the next time. */
+static void on_news(uv_timer_t *t)
+{
+    struct line *l = t->data;
+    for (size_t n = l->news_count; n > 0 && l->news_count > 0; n--) {
+        struct news first = l->news[0];
+        l->news_count--;
+        memmove(l->news, l->news + 1, l->news_count * sizeof l->news[0]);
+        tell(l, &first);
+    }
+}
+
+static void output_changed(struct line *l)
+{
+    struct news n = news_now(l);
+    if (n.state == l->last.state && n.blink_hz == l->last.blink_hz)
+        return;
+    l->last = n;
+    l->news[l->news_count < NEWS_MAX ? l->news_count++ : NEWS_MAX - 1] = n;
+    if (!uv_is_active((uv_handle_t *)&l->news_timer))
+        (void)uv_timer_start(&l->news_timer, on_news, NEWS_DELAY_MS, 0); /* has a callback */
 }
 
 static void line_fault(struct line *l, const struct sl_err *err)
@@ -185,7 +241,7 @@ static void output_due(struct line *l)
     }
     line_arm(l);
     if (ended)
-        report_state(l);
+        output_changed(l);
 }
 
 static void input_due(struct line *l)
@@ -199,7 +255,7 @@ static void input_due(struct line *l)
     bool report = debounce_rest(&l->debounce, level, now_ms(l));
     line_arm(l);
     if (report)
-        report_change(l);
+        input_changed(l);
 }
 
 static void on_line_timer(uv_timer_t *t)
@@ -226,7 +282,7 @@ static bool take_edges(struct line *l, size_t *ret_n)
     }
     for (size_t i = 0; i < *ret_n; i++) {
         if (debounce_edge(&l->debounce, levels[i], now_ms(l)))
-            report_change(l);
+            input_changed(l);
         if (!l->port) /* a callback closed us */
             return false;
     }
@@ -245,7 +301,7 @@ static void input_sample(struct line *l)
     bool report = debounce_sample(&l->debounce, level, now_ms(l));
     line_arm(l);
     if (report)
-        report_change(l);
+        input_changed(l);
 }
 
 static void input_read(struct line *l)
@@ -316,7 +372,7 @@ static void line_up(struct line *l)
     if (recovered && cb->on_fault)
         cb->on_fault(cb->ctx, l->name, NULL);
     if (!l->owner->closing)
-        report_state(l);
+        tell_now(l);
 }
 
 static void line_check(struct line *l)
@@ -392,8 +448,9 @@ static void start_timers(struct gpio *g)
 {
     for (size_t i = 0; i < g->count; i++) {
         (void)uv_timer_init(g->loop, &g->lines[i].timer);
-        g->lines[i].timer.data = &g->lines[i];
-        g->holds++;
+        (void)uv_timer_init(g->loop, &g->lines[i].news_timer);
+        g->lines[i].timer.data = g->lines[i].news_timer.data = &g->lines[i];
+        g->holds += 2;
     }
     (void)uv_timer_init(g->loop, &g->check);
     g->check.data = g;
@@ -448,7 +505,7 @@ static enum sl_code obey(struct line *l, const struct gpio_command *command, str
     }
     l->drive = next;
     line_arm(l);
-    report_state(l);
+    output_changed(l);
     return SL_OK;
 }
 

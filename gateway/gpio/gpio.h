@@ -39,14 +39,16 @@ struct gpio_line_status {
     char error[256];
 };
 
-/* Called from the loop, on_state and on_fault also from gpio_set(); never from gpio_open() or
- * gpio_close(). Each may be NULL, and may call gpio_close(). */
+/* Called from the loop; on_fault also from gpio_set() when that finds the line gone. Never called
+ * from gpio_open() or gpio_close(). Each may be NULL, and may call gpio_set() or gpio_close(). */
 struct gpio_callbacks {
     void *ctx;
     /* A line's state as it is to be published, retained: {"state":1,"ts":...} or
      * {"state":1,"blink":0,"ts":...}. Inputs: when the line is had, and each debounced change.
-     * Outputs: when the line is had, each command, and the end of a pulse; not each phase of a
-     * blink, which would be a hundred messages a second. Borrowed. */
+     * Outputs: when the line is had, and a millisecond after each command and end of a pulse that
+     * changed state or blink; not each phase of a blink, which would be a hundred messages a
+     * second. Of more than 16 changes within that millisecond the last ones are told as one.
+     * Borrowed. */
     void (*on_state)(void *ctx, const char *name, struct sl_slice json);
     void (*on_fault)(
         void *ctx, const char *name,

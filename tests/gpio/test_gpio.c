@@ -33,6 +33,8 @@ struct bench {
     char told[4096];
     size_t told_len;
     const char *close_at; /* closes when this word is told */
+    bool echo;            /* turns each state of the output into a toggle of it */
+    unsigned depth;       /* of on_state() */
     unsigned closed;
 };
 
@@ -68,7 +70,12 @@ static void on_state(void *ctx, const char *name, struct sl_slice json)
     char *ts = strstr(word, ",\"ts\":170000000");
     assert_non_null(ts);
     strcpy(ts, "}");
-    tell(ctx, word);
+    struct bench *b = ctx;
+    assert_int_equal(b->depth++, 0);
+    tell(b, word);
+    if (b->echo && strcmp(name, "led") == 0)
+        assert_int_equal(gpio_set(b->gpio, sl_str("led"), sl_str("toggle"), NULL), SL_OK);
+    b->depth--;
 }
 
 static void on_fault(void *ctx, const char *name, const char *error)
@@ -232,10 +239,44 @@ static void drives_outputs(void **state)
     assert_int_equal(fake_get(LED), 1);
     pass(&b, 1);
     assert_int_equal(fake_get(LED), 0);
+    pass(&b, 1);
     expect(
         &b,
         "led{\"state\":0,\"blink\":0} led{\"state\":1,\"blink\":0} led{\"state\":1,\"blink\":50} "
-        "led{\"state\":1,\"blink\":0} led{\"state\":1,\"blink\":0} led{\"state\":0,\"blink\":0}");
+        "led{\"state\":1,\"blink\":0} led{\"state\":0,\"blink\":0}");
+    assert_int_equal(set(&b, "led", "off"), SL_OK); /* no change, no news */
+    pass(&b, 1);
+    expect(&b, "");
+    end(&b);
+}
+
+/* A rule may lead an output's state back to the output: no recursion, and the loop goes on. */
+static void survives_feedback(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, true);
+    expect(&b, STARTED);
+    b.echo = true;
+    assert_int_equal(set(&b, "led", "toggle"), SL_OK);
+    pass(&b, 15);
+    assert_true(b.told_len > 0);
+    size_t states = (b.told_len + 1) / (sizeof "led{\"state\":1,\"blink\":0}");
+    assert_in_range(states, 2, 25); /* one a millisecond at most */
+    end(&b);
+}
+
+static void bounds_waiting_news(void **state)
+{
+    (void)state;
+    struct bench b;
+    begin(&b, true);
+    expect(&b, STARTED);
+    for (int i = 0; i < 41; i++) /* from 1, so it ends at 0 */
+        assert_int_equal(set(&b, "led", "toggle"), SL_OK);
+    pass(&b, 1);
+    assert_int_equal((b.told_len + 1) / (sizeof "led{\"state\":1,\"blink\":0}"), 16);
+    assert_string_equal(strrchr(b.told, ' '), " led{\"state\":0,\"blink\":0}");
     end(&b);
 }
 
@@ -280,6 +321,7 @@ static void notices_an_unplugged_chip(void **state)
     begin(&b, true);
     expect(&b, STARTED);
     assert_int_equal(set(&b, "led", "{\"blink\":50}"), SL_OK);
+    pass(&b, 1);
     fake_plug(false);
     gpio_check(b.gpio);
     expect(&b, "led{\"state\":1,\"blink\":50} door:fault button:fault led:fault");
@@ -443,6 +485,8 @@ int main(void)
         cmocka_unit_test_setup(finds_lost_edges, setup),
         cmocka_unit_test_setup(debounces, setup),
         cmocka_unit_test_setup(drives_outputs, setup),
+        cmocka_unit_test_setup(survives_feedback, setup),
+        cmocka_unit_test_setup(bounds_waiting_news, setup),
         cmocka_unit_test_setup(refuses_commands, setup),
         cmocka_unit_test_setup(reports_a_busy_line_once, setup),
         cmocka_unit_test_setup(notices_an_unplugged_chip, setup),
