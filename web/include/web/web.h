@@ -50,10 +50,17 @@ struct web_options {
 };
 
 struct web;
-/* Port in use, bad certificate: err says which key to change. */
+/* Port in use, bad certificate: err says which key to change. Run the loop after a failure, too:
+ * handles that were made close there. Strings are borrowed during the call, the view's functions
+ * until web_close(). */
 SL_NODISCARD enum sl_code web_open(struct web **ret, const struct web_options *options,
                                    struct sl_err *err);
 uint16_t web_port(const struct web *w);
+/* The users file changed: passwords that were right are asked for again. (They are remembered,
+ * hashed, for a minute.) */
+void web_forget_logins(struct web *w);
+/* Unwatches everything at once; closed() comes from the loop when nothing of ours is on it any
+ * more, and w is gone. Accepts NULL (then closed() never comes). */
 void web_close(struct web *w, void (*closed)(void *ctx), void *ctx);
 
 struct web_stats {
@@ -61,6 +68,6 @@ struct web_stats {
     uint32_t live_clients;
 };
 void web_get_stats(const struct web *w, struct web_stats *ret);
-const char *web_library_version(void);
+const char *web_library_version(void); /* "4.1.6" say */
 
 #endif
