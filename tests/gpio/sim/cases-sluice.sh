@@ -1,6 +1,10 @@
 # cases-sluice.sh - the whole gateway (SIM_SLUICE) between simulated lines and MQTT clients.
 . "${SIM_CASES%/*}/cases-lib.sh"
 
+if ! command -v mosquitto_pub >/dev/null; then
+    echo "gpio-sim: mosquitto_pub is not installed (package mosquitto-clients)"
+    exit 77
+fi
 board=/dev/${SIM_BOARD##*/}
 cat >/run/sluice.json <<END
 { "gateway": { "id": "sim", "data_dir": "/run/data" },
