@@ -18,10 +18,10 @@ static void bucket_fill(struct pacer_bucket *b, int64_t passed_ms)
 /* A publish wants a whole token: half a one would let the rate creep above its limit. */
 static int64_t bucket_wait_ms(const struct pacer_bucket *b)
 {
-    if (b->rate <= 0 || b->level >= 1)
+    double missing = 1 - b->level;
+    if (b->rate <= 0 || missing < 1e-6) /* what sums of fractions leave */
         return 0;
-    double ms = (1 - b->level) * 1000 / b->rate;
-    return (int64_t)ms + 1;
+    return (int64_t)(missing * 1000 / b->rate + 0.999);
 }
 
 static void bucket_spend(struct pacer_bucket *b, double tokens)
