@@ -29,6 +29,15 @@ static bool reserve_wanted(const struct lane *l)
     return l->next + DISK_NUMBERS_AT_ONCE / 2 > l->reserved;
 }
 
+/* What the sender had before the disk was there, with older rows on it, stays in memory until it is
+ * settled or returned: a row there would be read again behind the older ones. */
+static const struct entry *first_to_write(const struct lane *l)
+{
+    struct entry *e = l->tail.first;
+    bool older = l->gap > 0 || l->head_next;
+    return e && e->taken && older ? NULL : e;
+}
+
 /* When the first row is due. Others become due while it waits out the commit interval. */
 static int64_t rows_at(const struct core *c)
 {
@@ -37,7 +46,7 @@ static int64_t rows_at(const struct core *c)
         return at;
     uint64_t on_disk = bytes_on_disk(c);
     for (int i = 0; i < OUTBOX_LANES; i++) {
-        const struct entry *e = c->lane[i].tail.first;
+        const struct entry *e = first_to_write(&c->lane[i]);
         if (!e || on_disk + e->bytes > c->bytes_cap)
             continue; /* without room it waits in memory until something leaves the disk */
         if (at_once(c))
@@ -134,6 +143,7 @@ static bool gather_one(struct core *c, struct gathering *at, struct entry *e)
     if (!rows_reserve(&c->group, at->rows + 1))
         return false;
     c->group.rows[at->rows++] = (struct disk_append){ e->item.msg, e->number, e->item.lane };
+    c->group.job.commit.lane[e->item.lane].last = e->number;
     at->bytes += e->bytes;
     at->room -= e->bytes;
     e->where = ENTRY_WRITING;
@@ -146,6 +156,8 @@ static size_t gather_rows(struct core *c, int64_t now, struct disk_commit *commi
     struct gathering at = { .due = at_once(c) ? INT64_MAX : now - c->options.spill_after_ms,
                             .room = c->bytes_cap > on_disk ? c->bytes_cap - on_disk : 0 };
     for (int i = 0; i < OUTBOX_LANES && !c->deletes_only; i++) {
+        if (!first_to_write(&c->lane[i]))
+            continue;
         size_t rows = at.rows;
         uint64_t bytes = at.bytes;
         for (struct entry *e = c->lane[i].tail.first; e && gather_one(c, &at, e); e = e->next)
@@ -173,6 +185,7 @@ static void lane_after(const struct lane *l, struct disk_lane *ret)
     ret->delivered = l->delivered;
     ret->rows = l->rows - l->forget;
     ret->bytes = l->row_bytes - l->forget_bytes;
+    ret->last = l->last;
     ret->reserved = reserve_wanted(l) ? l->next + DISK_NUMBERS_AT_ONCE : l->reserved;
     memcpy(ret->loss, l->loss, sizeof ret->loss);
 }
@@ -240,6 +253,7 @@ static void land(struct core *c, struct lane *l, struct entry *e)
     if (!worth_keeping(c, l, e)) {
         if (l->gap++ == 0)
             l->read_from = e->number;
+        l->gap_bytes += e->bytes;
         core_release(c, e);
         return;
     }
@@ -272,6 +286,7 @@ static void commit_landed(struct core *c, const struct disk_commit *commit)
         l->row_bytes -= g->forgot_bytes[i];
         l->forget_bytes -= g->forgot_bytes[i];
         l->reserved = commit->lane[i].reserved;
+        l->last = commit->lane[i].last;
         while (l->tail.first && l->tail.first->where == ENTRY_WRITING)
             land(c, l, l->tail.first);
     }
@@ -309,6 +324,16 @@ static void take_off(struct core *c, struct lane *l)
     }
 }
 
+/* The file's own bound came before max_bytes: rows take more than they are counted for. */
+static void lower_cap(struct core *c)
+{
+    uint64_t there = 0;
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        there += c->lane[i].row_bytes;
+    if (there < c->bytes_cap)
+        c->bytes_cap = there;
+}
+
 static void commit_failed(struct core *c, const struct disk_job *job)
 {
     const struct disk_commit *commit = &job->commit;
@@ -327,11 +352,8 @@ static void commit_failed(struct core *c, const struct disk_job *job)
         full && commit->gone_count > 0 && commit->row_count + commit->letter_count > 0;
     if (c->deletes_only)
         c->retry_at = INT64_MIN; /* deleting needs next to no room: at once */
-    if (job->code == SL_LIMIT) {
-        /* The file's own bound came before max_bytes: rows take more than they are counted for. */
-        uint64_t cap = bytes_on_disk(c);
-        c->bytes_cap = cap < c->bytes_cap ? cap : c->bytes_cap;
-    }
+    else if (job->code == SL_LIMIT)
+        lower_cap(c);
 }
 
 static void commit_done(void *ctx, struct disk_job *job)

@@ -32,8 +32,9 @@ struct lane {
     struct entry *head_next, *tail_next;
     size_t ahead; /* untaken in head, and their bytes */
     uint64_t ahead_bytes;
-    uint64_t gap;                  /* rows */
+    uint64_t gap, gap_bytes;       /* rows, and what they are counted for */
     uint64_t read_from;            /* rows of the gap have numbers from here on, below the tail's */
+    uint64_t last;                 /* the highest number on disk, ever */
     uint64_t next;                 /* the number of the next message */
     uint64_t reserved;             /* committed: numbers below it are reserved */
     uint64_t rows, row_bytes;      /* on disk as of the last commit */

@@ -26,28 +26,23 @@ static struct entry *entry_from_row(const struct disk_row *row)
     return e;
 }
 
-/* A row too many was not counted when it was committed: the disk kept a commit whose end looked
- * like a failure, or the counters' page is older than the row's. It waits like any other. */
-static void count_found(struct core *c, struct lane *l, uint32_t bytes)
+/* One row fewer is only on disk. Bytes are trued up: a disk that lies may have kept the counters of
+ * one commit and the rows of another. */
+static void leave_gap(struct core *c, struct lane *l, uint32_t bytes)
 {
-    if (l->gap > 0) {
-        l->gap--;
-        return;
-    }
-    l->accepted++;
-    l->waiting++;
-    l->rows++;
-    l->waiting_bytes += bytes;
-    l->row_bytes += bytes;
-    c->bytes += bytes;
-    c->dirty = true;
+    l->gap--;
+    uint64_t counted = l->gap == 0 || l->gap_bytes < bytes ? l->gap_bytes : bytes;
+    l->gap_bytes -= counted;
+    l->waiting_bytes += bytes - counted; /* may be "less": unsigned arithmetic comes out right */
+    l->row_bytes += bytes - counted;
+    c->bytes += bytes - counted;
 }
 
 static void lose_row(struct core *c, struct lane *l, const struct disk_row *row)
 {
     l->waiting--;
-    l->waiting_bytes -= row->bytes < l->waiting_bytes ? row->bytes : l->waiting_bytes;
-    c->bytes -= row->bytes < c->bytes ? row->bytes : c->bytes;
+    l->waiting_bytes -= row->bytes;
+    c->bytes -= row->bytes;
     core_lose(c, row->lane, OUTBOX_LOST_CORRUPT, 1);
     core_forget_row(c, row->lane, row->number, row->bytes, true);
 }
@@ -58,7 +53,7 @@ static bool take_in(struct core *c, struct lane *l, struct disk_row *row)
     struct entry *e = row->msg ? entry_from_row(row) : NULL;
     if (row->msg && !e)
         return false;
-    count_found(c, l, row->bytes);
+    leave_gap(c, l, row->bytes);
     l->read_from = row->number + 1;
     if (!e) {
         lose_row(c, l, row);
@@ -76,42 +71,39 @@ static bool take_in(struct core *c, struct lane *l, struct disk_row *row)
 /* The end was reached and rows are missing: the disk lost what it had confirmed. */
 static void lose_missing(struct core *c, struct lane *l, enum outbox_lane lane)
 {
-    uint64_t resident = 0;
-    for (const struct entry *e = l->head.first; e; e = e->next)
-        resident += e->bytes;
-    for (const struct entry *e = l->tail.first; e; e = e->next)
-        resident += e->gone ? 0 : e->bytes;
-    uint64_t missing = l->waiting_bytes > resident ? l->waiting_bytes - resident : 0;
     l->waiting -= l->gap;
-    l->waiting_bytes -= missing;
-    c->bytes -= missing;
+    l->waiting_bytes -= l->gap_bytes;
+    c->bytes -= l->gap_bytes;
     l->rows -= l->gap;
-    l->row_bytes -= missing < l->row_bytes ? missing : l->row_bytes;
+    l->row_bytes -= l->gap_bytes;
     core_lose(c, lane, OUTBOX_LOST_CORRUPT, l->gap);
-    l->gap = 0;
+    l->gap = l->gap_bytes = 0;
+}
+
+/* Rows beyond those that are counted come from a commit that failed and landed all the same: they
+ * are still in the tail, or will be deleted. */
+static void take_rows(struct core *c, struct lane *l, struct disk_read *read)
+{
+    bool memory = true;
+    for (size_t i = 0; i < read->row_count; i++) {
+        if (l->gap > 0 && memory)
+            memory = take_in(c, l, &read->row[i]);
+        sl_msg_unref(read->row[i].msg);
+    }
+    if (memory && read->end && l->gap > 0)
+        lose_missing(c, l, read->lane);
 }
 
 static void read_done(void *ctx, struct disk_job *job)
 {
     struct core *c = ctx;
-    struct disk_read *read = &job->read;
-    struct lane *l = &c->lane[read->lane];
+    struct lane *l = &c->lane[job->read.lane];
     c->jobs_out--;
     l->reading = false;
     c->wake_now = true;
-    uint64_t below = l->tail.first ? l->tail.first->number : UINT64_MAX;
-    bool all = true;
-    for (size_t i = 0; i < read->row_count; i++) {
-        if (read->row[i].number >= below)
-            read->end = true; /* a failed commit's row: it is in the tail, and will be replaced */
-        else
-            all = all && take_in(c, l, &read->row[i]);
-        sl_msg_unref(read->row[i].msg);
-    }
     if (job->code != SL_OK)
         core_disk_failed(c, job, "reading");
-    else if (read->end && all && l->gap > 0)
-        lose_missing(c, l, read->lane);
+    take_rows(c, l, &job->read);
 }
 
 void core_start_reads(struct core *c, int64_t now)

@@ -21,8 +21,8 @@ static const char *const queries[Q_COUNT] = {
     [Q_ROLLBACK] = "ROLLBACK",
     [Q_STORE_GET] = "SELECT uuid,dead_rows,dead_bytes FROM store WHERE id=1",
     [Q_STORE_SET] = "UPDATE store SET dead_rows=?1,dead_bytes=?2 WHERE id=1",
-    [Q_LANE_GET] = "SELECT delivered,rows,bytes,reserved FROM lane WHERE id=?1",
-    [Q_LANE_SET] = "UPDATE lane SET delivered=?2,rows=?3,bytes=?4,reserved=?5 WHERE id=?1",
+    [Q_LANE_GET] = "SELECT delivered,rows,bytes,last,reserved FROM lane WHERE id=?1",
+    [Q_LANE_SET] = "UPDATE lane SET delivered=?2,rows=?3,bytes=?4,last=?5,reserved=?6 WHERE id=?1",
     [Q_LOSS_GET] = "SELECT count,first_ms,last_ms FROM loss WHERE id=?1",
     [Q_LOSS_SET] = "INSERT OR REPLACE INTO loss(id,count,first_ms,last_ms) VALUES(?1,?2,?3,?4)",
     [Q_DEAD_ADD] = "INSERT INTO dead(lane,number,wall_ms,topic,payload,reason,bytes)"
@@ -198,8 +198,9 @@ static enum sl_code read_lane(struct db *db, int lane, struct sl_err *err)
         l->delivered = (uint64_t)sqlite3_column_int64(s, 0);
         l->rows = (uint64_t)sqlite3_column_int64(s, 1);
         l->bytes = (uint64_t)sqlite3_column_int64(s, 2);
-        l->reserved = (uint64_t)sqlite3_column_int64(s, 3);
-        if ((l->delivered | l->rows | l->bytes | l->reserved) > INT64_MAX)
+        l->last = (uint64_t)sqlite3_column_int64(s, 3);
+        l->reserved = (uint64_t)sqlite3_column_int64(s, 4);
+        if ((l->delivered | l->rows | l->bytes | l->last | l->reserved) > INT64_MAX)
             code = sl_fail(err, SL_CORRUPT, "%s: a counter is negative", db->path);
     } else {
         code = rc == SQLITE_DONE
@@ -288,12 +289,13 @@ enum sl_code db_write_state(struct db *db, const struct disk_lane lane[OUTBOX_LA
     for (int i = 0; i < OUTBOX_LANES && code == SL_OK; i++) {
         const struct disk_lane *l = &lane[i], *was = &db->lane[i];
         if (l->delivered != was->delivered || l->rows != was->rows || l->bytes != was->bytes ||
-            l->reserved != was->reserved) {
+            l->last != was->last || l->reserved != was->reserved) {
             (void)sqlite3_bind_int(db->query[Q_LANE_SET], 1, i);
             bind_u64(db, Q_LANE_SET, 2, l->delivered);
             bind_u64(db, Q_LANE_SET, 3, l->rows);
             bind_u64(db, Q_LANE_SET, 4, l->bytes);
-            bind_u64(db, Q_LANE_SET, 5, l->reserved);
+            bind_u64(db, Q_LANE_SET, 5, l->last);
+            bind_u64(db, Q_LANE_SET, 6, l->reserved);
             code = db_run(db, Q_LANE_SET, err);
         }
         if (code == SL_OK)

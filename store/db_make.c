@@ -27,7 +27,7 @@ static const char schema[] = "PRAGMA application_id=" STRING(
                                        "INTEGER,dead_rows INTEGER,dead_bytes INTEGER);"
                                        "CREATE TABLE lane(id INTEGER PRIMARY KEY,name "
                                        "TEXT,delivered INTEGER,rows INTEGER,"
-                                       "bytes INTEGER,reserved INTEGER);"
+                                       "bytes INTEGER,last INTEGER,reserved INTEGER);"
                                        "CREATE TABLE loss(id INTEGER PRIMARY KEY,count "
                                        "INTEGER,first_ms INTEGER,last_ms INTEGER);"
                                        "CREATE TABLE dead(id INTEGER PRIMARY KEY,lane "

@@ -82,7 +82,7 @@ static void salvage(const struct db *db, struct disk_lane ret[OUTBOX_LANES])
     for (int i = 0; i < OUTBOX_LANES; i++) {
         ret[i] = db->lane[i];
         ret[i].loss[OUTBOX_LOST_CORRUPT].count += ret[i].rows;
-        ret[i].rows = ret[i].bytes = 0;
+        ret[i].rows = ret[i].bytes = ret[i].last = 0;
     }
 }
 

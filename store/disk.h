@@ -39,6 +39,7 @@ struct disk_loss {
 };
 struct disk_lane {
     uint64_t delivered, rows, bytes;
+    uint64_t last;     /* rows with higher numbers do not count */
     uint64_t reserved; /* numbers below it may have been used */
     struct disk_loss loss[OUTBOX_LOSSES];
 };
