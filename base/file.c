@@ -91,9 +91,22 @@ enum sl_code sl_file_replace(const char *path, struct sl_slice content, mode_t m
     return SL_OK;
 }
 
+/* mkdir(2) says EEXIST for a file, too. */
+static enum sl_code check_folder(const char *path, struct sl_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return sl_fail(err, SL_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return sl_fail(err, SL_IO, "%s: %s", path, strerror(ENOTDIR));
+    return SL_OK;
+}
+
 enum sl_code sl_make_dirs(const char *path, mode_t mode, struct sl_err *err)
 {
     char copy[PATH_MAX];
+    if (path[0] == '\0')
+        return sl_fail(err, SL_INVALID, "the path is empty");
     if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
         return sl_fail(err, SL_INVALID, "%s: the path is too long", path);
     for (char *at = copy + 1;; at++) {
@@ -104,7 +117,7 @@ enum sl_code sl_make_dirs(const char *path, mode_t mode, struct sl_err *err)
         if (mkdir(copy, mode) != 0 && errno != EEXIST)
             return sl_fail(err, errno == ENOSPC ? SL_FULL : SL_IO, "%s: %s", copy, strerror(errno));
         if (end == '\0')
-            return SL_OK;
+            return check_folder(copy, err);
         *at = end;
     }
 }
