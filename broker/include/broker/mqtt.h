@@ -208,12 +208,15 @@ struct mqtt_connack {
     uint8_t reason; /* for 3.1.1 the return code 0..5 as on the wire */
     struct mqtt_props props;
 };
+/* With v 5, the two-byte "unacceptable protocol version" of a server that knows only 3.1.1 decodes
+ * as reason 0x84: try again with 3.1.1. */
 uint8_t mqtt_decode_connack(const struct mqtt_frame *f, enum mqtt_version v,
                             struct mqtt_connack *ret, const char **why);
 void mqtt_encode_connack(struct sl_buf *out, enum mqtt_version v, const struct mqtt_connack *p);
 /* The 3.1.1 CONNACK return code that says most nearly what an MQTT 5 reason says. */
 uint8_t mqtt_connack_code_v3(uint8_t reason);
 
+/* Decoded without properties, only `present` and `raw` of props are written. */
 struct mqtt_publish {
     bool dup, retain;
     uint8_t qos;
@@ -293,6 +296,7 @@ struct mqtt_reasoned {
 uint8_t mqtt_decode_disconnect(const struct mqtt_frame *f, enum mqtt_version v, bool from_server,
                                struct mqtt_reasoned *ret, const char **why);
 void mqtt_encode_disconnect(struct sl_buf *out, enum mqtt_version v, const struct mqtt_reasoned *p);
+/* AUTH came with version 5: with an older one, refuse the packet before decoding it. */
 uint8_t mqtt_decode_auth(const struct mqtt_frame *f, struct mqtt_reasoned *ret, const char **why);
 void mqtt_encode_auth(struct sl_buf *out, const struct mqtt_reasoned *p);
 
