@@ -12,8 +12,10 @@
 #if IS_3
 #include <psa/crypto.h>
 #define BAD_VERSION MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
+#define NO_CIPHER   MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
 #else
 #define BAD_VERSION MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
+#define NO_CIPHER   MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
 #endif
 
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
@@ -68,6 +70,11 @@ bool tls_compat_is_ticket(int rc)
 bool tls_compat_is_bad_version(int rc)
 {
     return rc == BAD_VERSION;
+}
+
+bool tls_compat_is_no_cipher(int rc)
+{
+    return rc == NO_CIPHER;
 }
 
 #if IS_3

@@ -28,6 +28,8 @@ const int *tls_compat_suites(void);
 bool tls_compat_is_ticket(int rc);
 /* Whether the sides have no protocol version in common. */
 bool tls_compat_is_bad_version(int rc);
+/* Whether the sides have no cipher suite or key kind in common. */
+bool tls_compat_is_no_cipher(int rc);
 /* The description byte of the alert that ended this session with FATAL_ALERT_MESSAGE. */
 uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl);
 
