@@ -18,6 +18,9 @@ endmacro()
 asset("/" index.html "text/html; charset=utf-8")
 asset("/style.css" style.css "text/css; charset=utf-8")
 asset("/app.js" app.js "text/javascript; charset=utf-8")
+asset("/page.js" page.js "text/javascript; charset=utf-8")
+asset("/chart.js" chart.js "text/javascript; charset=utf-8")
+asset("/sections.js" sections.js "text/javascript; charset=utf-8")
 asset("/icon.svg" icon.svg "image/svg+xml")
 
 file(WRITE "${OUT}" "/* Made from web/assets by embed.cmake. */
