@@ -23,7 +23,7 @@ cat >/run/sluice.json <<END
 END
 show=/run/sluice.log
 
-publish() { mosquitto_pub -t "$1" -m "$2" || fail "mosquitto_pub: exit status $?"; }
+publish() { timeout 10 mosquitto_pub -t "$1" -m "$2" || fail "mosquitto_pub: exit status $?"; }
 # until_ SECONDS COMMAND...: tried again until it succeeds.
 until_() {
     tries=$(($1 * 20))
@@ -38,7 +38,7 @@ until_() {
 case_ "the gateway starts although a line is taken and a chip is missing"
 "$SIM_SLUICE" run -c /run/sluice.json 2>/run/sluice.log &
 gateway=$!
-until_ 20 mosquitto_pub -t test/up -m 1
+until_ 20 timeout 5 mosquitto_pub -t test/up -m 1 || verdict
 watch mosquitto_sub -v -t 'gpio/+' -F '%t %r %p'
 
 case_ "states are retained"
