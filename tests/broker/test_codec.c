@@ -444,6 +444,67 @@ static void head_is_publish_without_payload(void **state)
     sl_buf_free(&head);
 }
 
+/* Where one more byte of length is needed: of a number, of a packet, of its properties. */
+static const uint32_t steps[] = { 127, 128, 16383, 16384, 2097151, 2097152 };
+
+static void numbers_at_their_steps(void **state)
+{
+    (void)state;
+    struct sl_buf b = { 0 };
+    struct mqtt_sub_entry e = { .filter = sl_str("a") };
+    struct mqtt_subscribe got;
+    for (size_t i = 0; i < SL_ARRAY_LEN(steps); i++) {
+        struct mqtt_props props = { .subscription_id = steps[i] };
+        mqtt_set(&props, MQTT_P_SUBSCRIPTION_ID);
+        sl_buf_reset(&b);
+        mqtt_encode_subscribe(&b, MQTT_V5, 1, &props, &e, 1);
+        struct mqtt_frame f = frame_in(sl_buf_slice(&b));
+        assert_int_equal(mqtt_decode_subscribe(&f, MQTT_V5, &got, NULL), MQTT_RC_SUCCESS);
+        assert_int_equal(got.props.subscription_id, steps[i]);
+    }
+    sl_buf_free(&b);
+}
+
+static void packets_at_their_steps(void **state)
+{
+    (void)state;
+    struct sl_buf b = { 0 };
+    uint8_t *zeros = calloc(1, 2097152);
+    assert_non_null(zeros);
+    for (size_t i = 0; i < SL_ARRAY_LEN(steps); i++) {
+        struct mqtt_publish p = { .topic = sl_str("a") };
+        p.payload = sl_bytes(zeros, steps[i] - 3); /* topic and its length take the rest */
+        sl_buf_reset(&b);
+        mqtt_encode_publish(&b, MQTT_V311, &p);
+        assert_int_equal(frame_in(sl_buf_slice(&b)).body.len, steps[i]);
+    }
+    free(zeros);
+    sl_buf_free(&b);
+}
+
+static void properties_at_their_steps(void **state)
+{
+    (void)state;
+    enum { OVERHEAD = 5 }; /* of a user property */
+    struct sl_buf b = { 0 }, raw = { 0 };
+    for (size_t i = 0; i < SL_ARRAY_LEN(steps); i++) {
+        struct mqtt_publish p = { .topic = sl_str("a") };
+        sl_buf_reset(&raw);
+        sl_buf_reset(&b);
+        while (raw.len + 2 * OVERHEAD + 1 <= steps[i])
+            mqtt_put_user_property(&raw, sl_str(""), sl_str("x"));
+        mqtt_put_user_property(&raw, sl_str(""), sl_bytes("xxxxxx", steps[i] - raw.len - OVERHEAD));
+        assert_int_equal(raw.len, steps[i]);
+        p.props.raw = sl_buf_slice(&raw);
+        mqtt_encode_publish(&b, MQTT_V5, &p);
+        struct mqtt_frame f = frame_in(sl_buf_slice(&b));
+        assert_int_equal(mqtt_decode_publish(&f, MQTT_V5, &p, NULL), MQTT_RC_SUCCESS);
+        assert_int_equal(p.props.raw.len, steps[i]);
+    }
+    sl_buf_free(&raw);
+    sl_buf_free(&b);
+}
+
 static void too_long_to_encode(void **state)
 {
     (void)state;
@@ -533,6 +594,9 @@ int main(void)
         cmocka_unit_test(forwardable),
         cmocka_unit_test(walk),
         cmocka_unit_test(head_is_publish_without_payload),
+        cmocka_unit_test(numbers_at_their_steps),
+        cmocka_unit_test(packets_at_their_steps),
+        cmocka_unit_test(properties_at_their_steps),
         cmocka_unit_test(too_long_to_encode),
         cmocka_unit_test(older_versions_say_less),
         cmocka_unit_test(reasons),
