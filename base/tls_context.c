@@ -39,7 +39,7 @@ static enum sl_code load_certs(mbedtls_x509_crt *into, const char *path, bool so
                                struct sl_err *err)
 {
     SL_CLEANUP(sl_buf_free) struct sl_buf bytes = { 0 };
-    struct sl_slice blob;
+    struct sl_slice blob = { NULL, 0 };
     char words[TLS_STRERROR_SIZE];
     enum sl_code rc = read_blob(path, CERT_FILE_MAX, &bytes, &blob, err);
     if (rc != SL_OK)
@@ -59,7 +59,7 @@ static enum sl_code load_certs(mbedtls_x509_crt *into, const char *path, bool so
 static enum sl_code load_key(mbedtls_pk_context *into, const char *path, struct sl_err *err)
 {
     struct sl_buf bytes = { 0 };
-    struct sl_slice blob;
+    struct sl_slice blob = { NULL, 0 };
     char words[TLS_STRERROR_SIZE];
     enum sl_code rc = read_blob(path, KEY_FILE_MAX, &bytes, &blob, err);
     if (rc == SL_OK) {
@@ -80,7 +80,7 @@ static enum sl_code load_key(mbedtls_pk_context *into, const char *path, struct 
 static enum sl_code load_crl(mbedtls_x509_crl *into, const char *path, struct sl_err *err)
 {
     SL_CLEANUP(sl_buf_free) struct sl_buf bytes = { 0 };
-    struct sl_slice blob;
+    struct sl_slice blob = { NULL, 0 };
     char words[TLS_STRERROR_SIZE];
     enum sl_code rc = read_blob(path, CERT_FILE_MAX, &bytes, &blob, err);
     if (rc != SL_OK)

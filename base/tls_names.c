@@ -148,8 +148,10 @@ void tls_put_hosts(const mbedtls_x509_crt *cert, struct sl_buf *out)
 static struct sl_slice shown_copy(struct sl_slice text, char *buf, size_t size)
 {
     size_t n = text.len < size ? text.len : size;
-    for (size_t i = 0; i < n; i++)
-        buf[i] = is_printable(text.ptr[i]) ? (char)text.ptr[i] : '?';
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = is_printable(text.ptr[i]) ? text.ptr[i] : (uint8_t)'?';
+        buf[i] = (char)c;
+    }
     return sl_bytes(buf, n);
 }
 

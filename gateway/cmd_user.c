@@ -6,6 +6,7 @@
 
 #include "base/crypto.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -172,6 +173,7 @@ static int find_file(const char *name, const char *given, struct place *ret)
         *ret = (struct place){ ret->path, data.st_uid, data.st_gid, true };
     config_problems_free(&problems);
     config_free(config);
+    assert(status != CLI_GO || ret->path);
     return status;
 }
 

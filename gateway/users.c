@@ -42,10 +42,15 @@ static bool next_line(struct sl_cursor *c, struct sl_slice *ret)
     return sl_take(c, newline ? (size_t)(newline - c->at) + 1 : c->left, ret);
 }
 
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Without "\n", "\r\n" and blanks at the end. */
 static struct sl_slice trimmed(struct sl_slice line)
 {
-    while (line.len > 0 && memchr(" \t\r\n", line.ptr[line.len - 1], 4))
+    while (line.len > 0 && is_blank(line.ptr[line.len - 1]))
         line.len--;
     return line;
 }
