@@ -19,25 +19,23 @@
 #define STRING_(x) #x
 #define STRING(x)  STRING_(x)
 
-static const char schema[] = "PRAGMA application_id=" STRING(
-    DB_APPLICATION_ID) ";"
-                       "PRAGMA user_version=" STRING(
-                           DB_VERSION) ";"
-                                       "CREATE TABLE store(id INTEGER PRIMARY KEY,uuid "
-                                       "INTEGER,dead_rows INTEGER,dead_bytes INTEGER);"
-                                       "CREATE TABLE lane(id INTEGER PRIMARY KEY,name "
-                                       "TEXT,delivered INTEGER,rows INTEGER,"
-                                       "bytes INTEGER,last INTEGER,reserved INTEGER);"
-                                       "CREATE TABLE loss(id INTEGER PRIMARY KEY,count "
-                                       "INTEGER,first_ms INTEGER,last_ms INTEGER);"
-                                       "CREATE TABLE dead(id INTEGER PRIMARY KEY,lane "
-                                       "INTEGER,number INTEGER,"
-                                       "wall_ms INTEGER,topic TEXT,payload BLOB,reason TEXT,bytes "
-                                       "INTEGER);"
-                                       "INSERT INTO lane "
-                                       "VALUES(0,'alert',0,0,0,0),(1,'normal',0,0,0,0),(2,'"
-                                       "telemetry',0,0,0,0);" ROW_TABLE("alert") ROW_TABLE("normal")
-                                           ROW_TABLE("telemetry");
+/* clang-format off */
+static const char schema[] =
+    "PRAGMA application_id=" STRING(DB_APPLICATION_ID) ";"
+    "PRAGMA user_version=" STRING(DB_VERSION) ";"
+    "CREATE TABLE store(id INTEGER PRIMARY KEY,uuid INTEGER,dead_rows INTEGER,dead_bytes INTEGER);"
+    "CREATE TABLE lane(id INTEGER PRIMARY KEY,name TEXT,delivered INTEGER,rows INTEGER,"
+    "bytes INTEGER,last INTEGER,reserved INTEGER);"
+    "CREATE TABLE loss(id INTEGER PRIMARY KEY,count INTEGER,first_ms INTEGER,last_ms INTEGER);"
+    "CREATE TABLE dead(id INTEGER PRIMARY KEY,lane INTEGER,number INTEGER,wall_ms INTEGER,"
+    "topic TEXT,payload BLOB,reason TEXT,bytes INTEGER);"
+    "INSERT INTO lane VALUES(0,'alert',0,0,0,0,0);"
+    "INSERT INTO lane VALUES(1,'normal',0,0,0,0,0);"
+    "INSERT INTO lane VALUES(2,'telemetry',0,0,0,0,0);"
+    ROW_TABLE("alert")
+    ROW_TABLE("normal")
+    ROW_TABLE("telemetry");
+/* clang-format on */
 
 static void sync_folder_of(const char *path)
 {
