@@ -124,7 +124,8 @@ static void not_closed(struct parser *p, struct jsonc *node, char bracket)
 {
     if (p->stopped)
         return;
-    scan_fault(p, node->place, node, "this %c is never closed", bracket);
+    if (p->cut_line == 0) /* else its closing bracket may lie in the text that was cut off */
+        scan_fault(p, node->place, node, "this %c is never closed", bracket);
     stop(p); /* the ones around it are not closed either: one line is enough */
 }
 

@@ -108,7 +108,7 @@ static bool ends_word(const struct parser *p, bool key)
 struct sl_slice scan_word(struct parser *p, bool key)
 {
     const uint8_t *start = p->at;
-    while (!scan_over(p) && !ends_word(p, key))
+    while (!scan_over(p) && !ends_word(p, key || p->at == start))
         p->at++;
     return sl_bytes(start, (size_t)(p->at - start));
 }
