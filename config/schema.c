@@ -288,8 +288,10 @@ static void fill_table(struct config_reader *r, const struct config_table *table
 static bool read_section(struct config_reader *r, const struct config_key *key, struct jsonc *node,
                          void *base)
 {
-    if (key->flags & KEY_OR_BOOL && node->type == JSONC_BOOL)
+    if (key->flags & KEY_OR_BOOL && node->type == JSONC_BOOL) {
+        fill_table(r, key->table, NULL, base);
         return read_bool(r, key, node, base);
+    }
     if (node->type != JSONC_OBJECT)
         return expected(r, key, node,
                         key->flags & KEY_OR_BOOL ? "an object, true or false" : "an object");
