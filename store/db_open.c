@@ -104,6 +104,7 @@ static enum sl_code open_checked(struct db **ret, const struct db_options *optio
     db->options = *options;
     db->options.path = db->path;
     db->dead_bytes_max = dead_bytes_max(options->max_bytes);
+    db_measure_space(db);
     code = configure(db, err);
     if (code == SL_OK)
         code = check_identity(db, err);

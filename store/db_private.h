@@ -37,7 +37,7 @@ struct db {
     char *path;
     struct disk_lane lane[OUTBOX_LANES]; /* as committed */
     uint64_t id, dead_rows, dead_bytes, dead_bytes_max;
-    uint64_t log_pages, log_pages_written, checkpoint_pages;
+    uint64_t log_pages, log_pages_max, log_pages_written, checkpoint_pages;
     int64_t opened_mono_ms, opened_wall_ms;
 };
 
@@ -60,6 +60,10 @@ enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES]
                      struct sl_err *err);
 enum sl_code db_move_aside(const char *path, struct disk_open *open, struct sl_err *err);
 bool db_log_is_there(const char *path); /* PATH-wal */
+
+/* db_space.c */
+void db_measure_space(struct db *db);
+enum sl_code db_check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err);
 
 static inline void bind_u64(struct db *db, enum query q, int at, uint64_t v)
 {

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define LOG_PAGES_MAX 1000 /* then they are moved into the database */
 /* A wall clock before 2024 was never set. */
 #define WALL_TRUSTED_MS ((int64_t)1704067200000)
 
@@ -194,7 +193,9 @@ static void report(struct db *db, struct disk_commit *commit)
 enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err *err)
 {
     uint64_t dead_rows = db->dead_rows, dead_bytes = db->dead_bytes;
-    enum sl_code code = db_run(db, Q_BEGIN, err);
+    enum sl_code code = db_check_space(db, commit, err);
+    if (code == SL_OK)
+        code = db_run(db, Q_BEGIN, err);
     if (code == SL_OK)
         code = apply(db, commit, err);
     if (code == SL_OK)
@@ -214,13 +215,15 @@ enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err 
 
 void db_upkeep(struct db *db)
 {
-    if (db->log_pages < LOG_PAGES_MAX)
+    if (db->log_pages < db->log_pages_max)
         return;
     int in_log = 0, moved = 0;
-    /* Should it fail, the pages are safe in the log and the next round tries again. */
-    (void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    int rc =
+        sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
     db->checkpoint_pages += moved > 0 ? (uint64_t)moved : 0;
-    db->log_pages = 0; /* the next commit begins the log anew */
+    if (rc == SQLITE_OK && moved == in_log)
+        db->log_pages =
+            0; /* the next commit begins it anew; else its pages are safe where they are */
 }
 
 /* ---- out ---- */

@@ -1,0 +1,59 @@
+/* db_space.c - the reserve of free disk that is never touched.
+ *
+ * A write-ahead log on a disk without a free byte is a trap: its pages cannot move into a database
+ * that cannot grow, so the log cannot begin anew, and even deletions find no room. So rows are only
+ * added while a reserve stays free that is at least twice what the log may hold. */
+#include "db_private.h"
+
+#include <sys/statvfs.h>
+
+#define RESERVE_MAX   ((uint64_t)8 * 1024 * 1024)
+#define LOG_PAGES_MAX 1000
+#define LOG_PAGES_MIN 8
+#define SMALL_CHANGES 16 /* pages: of counters, inner nodes, dead letters */
+
+static bool free_bytes(const char *path, uint64_t *ret_free, uint64_t *ret_all)
+{
+    struct statvfs fs;
+    if (statvfs(path, &fs) != 0)
+        return false;
+    *ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;
+    *ret_all = (uint64_t)fs.f_blocks * fs.f_frsize;
+    return true;
+}
+
+static uint64_t reserve_of(uint64_t all)
+{
+    return all / 8 < RESERVE_MAX ? all / 8 : RESERVE_MAX;
+}
+
+/* How long the log may grow before its pages are moved. */
+void db_measure_space(struct db *db)
+{
+    uint64_t left, all;
+    db->log_pages_max = LOG_PAGES_MAX;
+    if (!free_bytes(db->path, &left, &all))
+        return;
+    uint64_t pages = reserve_of(all) / 2 / DB_PAGE_SIZE;
+    if (pages < db->log_pages_max)
+        db->log_pages_max = pages < LOG_PAGES_MIN ? LOG_PAGES_MIN : pages;
+}
+
+enum sl_code db_check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err)
+{
+    uint64_t left, all;
+    if (commit->row_count + commit->letter_count == 0 || !free_bytes(db->path, &left, &all))
+        return SL_OK;
+    uint64_t need = reserve_of(all) + SMALL_CHANGES * DB_PAGE_SIZE;
+    for (size_t i = 0; i < commit->row_count; i++)
+        need += disk_row_bytes(commit->rows[i].msg) * 5 / 4;
+    for (size_t i = 0; i < commit->letter_count; i++)
+        need += disk_row_bytes(commit->letters[i].msg) * 5 / 4;
+    if (left >= need)
+        return SL_OK;
+    return sl_fail(err, SL_FULL,
+                   "%s: no room on the file system (%llu KiB are free, %llu KiB stay"
+                   " in reserve): free some",
+                   db->path, (unsigned long long)left / 1024,
+                   (unsigned long long)reserve_of(all) / 1024);
+}
