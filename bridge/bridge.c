@@ -1,20 +1,15 @@
 /* bridge.c - the cloud connection as a state machine: attempts, back-off, draining, status. */
 #include "bridge_internal.h"
 
-#include "base/crypto.h"
 #include "base/log.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define USER_TIMEOUT_MS      30000 /* sent bytes that the peer's TCP does not acknowledge */
-#define ACK_TIMEOUT_MS       10000 /* PUBACK or SUBACK overdue */
-#define FAREWELL_MS          500   /* after DISCONNECT, for the server to close */
-#define CLOSED_EARLY_MAX     3     /* closes after CONNECT before the other version is tried */
-#define GATEWAY_ID_MAX       256
-#define AWS_KEEP_ALIVE_MIN_S 30
-#define AWS_KEEP_ALIVE_MAX_S 1200
+#define USER_TIMEOUT_MS  30000 /* sent bytes that the peer's TCP does not acknowledge */
+#define FAREWELL_MS      500   /* after DISCONNECT, for the server to close */
+#define CLOSED_EARLY_MAX 3     /* closes after CONNECT before the other version is tried */
 
 /* ---- states ----
  *
@@ -92,15 +87,7 @@ static void bridge_release(struct bridge *b)
         return;
     void (*closed)(void *) = b->on_closed;
     void *ctx = b->closed_ctx;
-    struct bridge_options *o = &b->options;
-    const char *strings[] = { o->gateway_id, o->host,     o->client_id, o->ca_path,
-                              o->cert_path,  o->key_path, o->username,  o->password };
-    for (size_t i = 0; i < SL_ARRAY_LEN(strings); i++)
-        free((void *)(uintptr_t)strings[i]); /* our copies; const only for the rest of us */
-    client_free(b->client);
-    topicmap_free(&b->topics);
-    sl_buf_free(&b->topic);
-    sl_buf_free(&b->props);
+    bridge_clear(b);
     free(b);
     if (closed)
         closed(ctx);
@@ -123,11 +110,11 @@ static void drop_link(struct bridge *b)
 }
 
 /* Whatever there is of a connection goes; the outbox gets its items back. */
-static void disconnect(struct bridge *b)
+static void disconnect(struct bridge *b, bool hung_up)
 {
     bool was_up = bridge_is_up(b);
     drop_link(b);
-    client_lost(b->client);
+    client_lost(b->client, hung_up);
     if (!was_up)
         return;
     backoff_was_up(&b->backoff, bridge_now(b) - b->up_since_ms);
@@ -142,14 +129,14 @@ static void on_timer_closed(uv_handle_t *h)
 
 static void stop(struct bridge *b)
 {
-    disconnect(b);
+    disconnect(b, false);
     outbox_on_ready(b->options.outbox, NULL, NULL);
     move(b, BRIDGE_STOPPED, CLIENT_NEVER);
     uv_close((uv_handle_t *)&b->timer, on_timer_closed);
 }
 
-/* b->why says why. */
-static void lose(struct bridge *b)
+/* b->why says why; hung_up: the server closed the connection in order. */
+static void lose(struct bridge *b, bool hung_up)
 {
     if (!bridge_is_up(b))
         b->connect_failures++;
@@ -157,7 +144,7 @@ static void lose(struct bridge *b)
         stop(b);
         return;
     }
-    disconnect(b);
+    disconnect(b, hung_up);
     int64_t now = bridge_now(b);
     move(b, BRIDGE_BACKOFF, now + backoff_next_ms(&b->backoff, now));
 }
@@ -227,7 +214,7 @@ static void on_ended(void *ctx, enum link_end why, const char *text)
         note_early_close(b);
     if (!b->closing)
         explain_end(&b->why, &b->peer, b->state, why, text);
-    lose(b);
+    lose(b, why == LINK_END_CLOSED);
     bridge_settle(b);
 }
 
@@ -281,7 +268,7 @@ static void attempt(struct bridge *b)
     if (!failed)
         return;
     explain_start(&b->why, &b->peer, &err, files);
-    lose(b);
+    lose(b, false);
 }
 
 /* ---- what the client's phase means ---- */
@@ -316,7 +303,7 @@ static void fail(struct bridge *b)
     if (fault->kind == CLIENT_FAULT_VERSION)
         other_version(b);
     bridge_flush(b); /* a last DISCONNECT with the reason, if the socket takes it */
-    lose(b);
+    lose(b, false);
 }
 
 static void follow_client(struct bridge *b)
@@ -365,7 +352,7 @@ static void pass_deadline(struct bridge *b)
     case BRIDGE_HANDSHAKING:
     case BRIDGE_CONNACK:
         explain_timeout(&b->why, &b->peer, b->state);
-        lose(b);
+        lose(b, false);
         break;
     case BRIDGE_DISABLED:
     case BRIDGE_SUBSCRIBING:
@@ -426,83 +413,6 @@ void bridge_settle(struct bridge *b)
 
 /* ---- opening and closing ---- */
 
-static uint64_t random_below(void *ctx, uint64_t bound)
-{
-    (void)ctx;
-    return crypto_random_below(bound);
-}
-
-/* Copies every string; NULL stays NULL. */
-static bool copy_strings(struct bridge_options *o)
-{
-    const char **strings[] = { &o->gateway_id, &o->host,     &o->client_id, &o->ca_path,
-                               &o->cert_path,  &o->key_path, &o->username,  &o->password };
-    bool ok = true;
-    for (size_t i = 0; i < SL_ARRAY_LEN(strings); i++) {
-        if (!*strings[i])
-            continue;
-        *strings[i] = strdup(*strings[i]);
-        ok &= *strings[i] != NULL;
-    }
-    return ok;
-}
-
-static uint16_t keep_alive_s(const struct bridge_options *o)
-{
-    int64_t s = o->keep_alive_ms / 1000;
-    if (o->aws_limits && s < AWS_KEEP_ALIVE_MIN_S)
-        s = AWS_KEEP_ALIVE_MIN_S;
-    if (o->aws_limits && s > AWS_KEEP_ALIVE_MAX_S)
-        s = AWS_KEEP_ALIVE_MAX_S;
-    return s > UINT16_MAX ? UINT16_MAX : s < 0 ? 0 : (uint16_t)s;
-}
-
-static enum sl_code make_client(struct bridge *b, struct sl_err *err)
-{
-    const struct bridge_options *o = &b->options;
-    struct client_options options = { .gateway_id = o->gateway_id,
-                                      .client_id = o->client_id,
-                                      .username = o->username,
-                                      .password = o->password,
-                                      .subscriptions = &b->topics,
-                                      .keep_alive_s = keep_alive_s(o),
-                                      .ack_timeout_ms = ACK_TIMEOUT_MS,
-                                      .in_flight_max = o->in_flight_max,
-                                      .payload_max = o->payload_max,
-                                      .publishes_per_second = o->publishes_per_second,
-                                      .bytes_per_second = o->bytes_per_second,
-                                      .aws = o->aws_limits };
-    struct client_events events = bridge_client_events(b);
-    return client_new(&b->client, &options, &events, bridge_now(b), err);
-}
-
-static enum sl_code fill(struct bridge *b, const struct bridge_options *options, struct sl_err *err)
-{
-    b->options = *options;
-    if (!copy_strings(&b->options))
-        return sl_fail(err, SL_NOMEM, "memory is out");
-    if (!options->gateway_id || strlen(options->gateway_id) > GATEWAY_ID_MAX)
-        return sl_fail(err, SL_INVALID, "the gateway's id is missing or above %d bytes",
-                       GATEWAY_ID_MAX);
-    for (size_t i = 0; i < options->subscription_count; i++) {
-        const struct bridge_subscription *s = &options->subscriptions[i];
-        enum sl_code code = topicmap_add(&b->topics, s->cloud, s->local, s->qos, err);
-        if (code != SL_OK)
-            return code;
-    }
-    b->options.subscriptions = NULL; /* the map has its copies */
-    b->peer = (struct explain_peer){ .host = b->options.host,
-                                     .client_id = b->options.client_id,
-                                     .port = b->options.port,
-                                     .connect_timeout_ms = b->options.connect_timeout_ms,
-                                     .aws = b->options.aws_limits };
-    b->version = options->protocol_version == 5 ? MQTT_V5 : MQTT_V311;
-    b->topic.max = UINT16_MAX;
-    backoff_init(&b->backoff, options->reconnect_min_ms, options->reconnect_max_ms, random_below,
-                 NULL);
-    return make_client(b, err);
-}
-
 /* A bad certificate is worth knowing before the first attempt. */
 static void check_certificates(struct bridge *b)
 {
@@ -521,7 +431,7 @@ enum sl_code bridge_open(struct bridge **ret, const struct bridge_options *optio
         return sl_fail(err, SL_NOMEM, "memory is out");
     b->callbacks = *callbacks;
     b->holds = 1;
-    enum sl_code code = fill(b, options, err);
+    enum sl_code code = bridge_fill(b, options, err);
     if (code == SL_OK && uv_timer_init(options->loop, &b->timer) != 0)
         code = sl_fail(err, SL_NOMEM, "memory is out");
     if (code != SL_OK) {

@@ -1,5 +1,5 @@
-/* bridge_internal.h - the bridge's insides, shared by bridge.c (states, attempts, life) and
- * bridge_flow.c (messages in both directions). */
+/* bridge_internal.h - the bridge's insides, shared by bridge.c (states, attempts, life),
+ * bridge_flow.c (messages in both directions) and bridge_setup.c (options). */
 #ifndef BRIDGE_INTERNAL_H
 #define BRIDGE_INTERNAL_H
 
@@ -44,6 +44,13 @@ struct bridge {
     int64_t cert_not_after_s;
     struct sl_buf topic, props; /* of the message that comes in */
 };
+
+/* ---- bridge_setup.c ---- */
+
+/* On failure bridge_clear() is still to be called. */
+SL_NODISCARD enum sl_code bridge_fill(struct bridge *b, const struct bridge_options *options,
+                                      struct sl_err *err);
+void bridge_clear(struct bridge *b);
 
 /* ---- bridge_flow.c ---- */
 

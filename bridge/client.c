@@ -1,4 +1,4 @@
-/* client.c - the MQTT client's connection, time and sending. Pure. */
+/* client.c - the MQTT client's connection and sending. Pure. */
 #include "client_internal.h"
 
 #include <assert.h>
@@ -73,8 +73,7 @@ void client_fail(struct client *c, enum client_fault_kind kind, uint8_t reason, 
     va_end(args);
 }
 
-/* Every function that appends to `out` ends here: the time of the last packet, and the bound. */
-static void settle_output(struct client *c, size_t before, int64_t now_ms)
+void client_settle_output(struct client *c, size_t before, int64_t now_ms)
 {
     if (c->out.failed)
         client_fail(c, CLIENT_FAULT_NOT_READING, 0, "the server does not read what we send");
@@ -94,6 +93,7 @@ static void reset_connection(struct client *c)
     c->window = c->options.in_flight_max;
     c->keep_alive_ms = (int64_t)c->options.keep_alive_s * 1000;
     c->ping_sent_ms = CLIENT_NEVER;
+    c->acked_any = false;
     c->last_ack_seq = 0;
     c->asked_ms = 0;
     c->silent_since_ms = CLIENT_NEVER;
@@ -142,7 +142,7 @@ void client_start(struct client *c, enum mqtt_version version, int64_t now_ms)
     c->phase = CLIENT_CONNECTING;
     c->last_received_ms = c->last_ack_ms = now_ms;
     put_connect(c);
-    settle_output(c, 0, now_ms);
+    client_settle_output(c, 0, now_ms);
 }
 
 void client_disconnect(struct client *c)
@@ -154,8 +154,31 @@ void client_disconnect(struct client *c)
     c->phase = CLIENT_ENDING;
 }
 
-void client_lost(struct client *c)
+/* A DISCONNECT that blames what we sent, not the server's own affairs. */
+static bool blames_us(const struct client_fault *f)
 {
+    switch (f->reason) {
+    case MQTT_RC_SUCCESS:
+    case MQTT_RC_SERVER_BUSY:
+    case MQTT_RC_SHUTTING_DOWN:
+    case MQTT_RC_KEEP_ALIVE_TIMEOUT:
+    case MQTT_RC_SESSION_TAKEN_OVER:
+    case MQTT_RC_MESSAGE_RATE_TOO_HIGH:
+    case MQTT_RC_QUOTA_EXCEEDED:
+    case MQTT_RC_ADMINISTRATIVE:
+    case MQTT_RC_USE_ANOTHER_SERVER:
+    case MQTT_RC_SERVER_MOVED:
+    case MQTT_RC_CONNECTION_RATE_EXCEEDED:
+    case MQTT_RC_MAXIMUM_CONNECT_TIME: return false;
+    default: return f->kind == CLIENT_FAULT_DISCONNECTED; /* a byte off the wire, not an enum */
+    }
+}
+
+void client_lost(struct client *c, bool hung_up)
+{
+    const struct flight *oldest = c->flights.oldest;
+    if ((hung_up || blames_us(&c->fault)) && oldest && !c->acked_any)
+        suspicion_hung_up(&c->suspicion, oldest->lane, oldest->number);
     flights_remember(&c->flights);
     c->phase = CLIENT_IDLE;
     reset_connection(c);
@@ -203,7 +226,7 @@ void client_feed(struct client *c, struct sl_slice bytes, int64_t now_ms)
         sl_buf_put_slice(&c->in, sl_cursor_rest(&in));
     if (c->in.failed)
         client_fail(c, CLIENT_FAULT_MEMORY, 0, "no memory for what the server sends");
-    settle_output(c, before, now_ms);
+    client_settle_output(c, before, now_ms);
 }
 
 /* ---- sending ---- */
@@ -240,7 +263,7 @@ static bool encode(struct client *c, struct outbox_item *item, uint16_t packet_i
     size_t before = c->out.len;
     bool fits = outgoing_encode(&c->out, &c->scratch, &c->limits, &p);
     pacer_spend(&c->pacer, c->out.len - before, now_ms);
-    settle_output(c, before, now_ms);
+    client_settle_output(c, before, now_ms);
     return fits;
 }
 
@@ -267,6 +290,10 @@ void client_publish(struct client *c, struct outbox_item *item, int64_t now_ms)
 {
     assert(c->phase == CLIENT_UP);
     char reason[96];
+    if (suspicion_convicts(&c->suspicion, item)) {
+        c->events.dead(c->events.ctx, item, "the server hangs up when this is published");
+        return;
+    }
     if (!outgoing_allowed(&c->limits, item->msg, reason, sizeof reason)) {
         c->events.dead(c->events.ctx, item, reason);
         return;
@@ -280,7 +307,7 @@ void client_publish(struct client *c, struct outbox_item *item, int64_t now_ms)
         give_up(c, fl);
 }
 
-static void send_again(struct client *c, struct flight *fl, int64_t now_ms)
+void client_send_again(struct client *c, struct flight *fl, int64_t now_ms)
 {
     flights_again(&c->flights, fl, now_ms);
     if (!encode(c, fl->item, fl->packet_id, fl->dup, now_ms))
@@ -311,152 +338,6 @@ void client_written(struct client *c)
         c->events.acked(c->events.ctx, done[i]);
 }
 
-/* ---- time ---- */
-
-static int64_t later(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* The server has acknowledged one that was sent later: this one got lost on its side. */
-static bool skipped(const struct client *c, const struct flight *fl)
-{
-    return fl->seq < c->last_ack_seq;
-}
-
-/* When the oldest publish counts as overdue: ack_timeout after it was sent. While the server works
- * through a queue of ours in order, every acknowledgement starts the time anew, or a slow link
- * would have everything sent twice; and when it says nothing at all, one publish is sent again as
- * a question, not all of them. */
-static int64_t overdue_at(const struct client *c)
-{
-    const struct flight *fl = c->flights.oldest;
-    if (!fl)
-        return CLIENT_NEVER;
-    int64_t from = fl->sent_ms;
-    if (!skipped(c, fl))
-        from = later(from, later(c->last_ack_ms, c->asked_ms));
-    return from + c->options.ack_timeout_ms;
-}
-
-/* True when there is no hope left for this connection. */
-static bool give_up_waiting(struct client *c, const struct flight *fl, int64_t now_ms)
-{
-    if (skipped(c, fl))
-        return fl->tries >= CLIENT_TRIES_MAX;
-    if (c->silent_since_ms == CLIENT_NEVER)
-        c->silent_since_ms = now_ms - c->options.ack_timeout_ms;
-    c->asked_ms = now_ms;
-    return now_ms - c->silent_since_ms >= CLIENT_TRIES_MAX * c->options.ack_timeout_ms;
-}
-
-static bool may_send_again(struct client *c, int64_t now_ms)
-{
-    return c->phase == CLIENT_UP && c->out.len < CLIENT_OUTPUT_HIGH &&
-           pacer_ready_at(&c->pacer, now_ms) <= now_ms;
-}
-
-static void tick_overdue(struct client *c, int64_t now_ms)
-{
-    while (overdue_at(c) <= now_ms && may_send_again(c, now_ms)) {
-        struct flight *fl = c->flights.oldest;
-        if (!give_up_waiting(c, fl, now_ms)) {
-            send_again(c, fl, now_ms);
-            continue;
-        }
-        client_fail(c, CLIENT_FAULT_NO_PUBACK, 0,
-                    "the server does not acknowledge what is published (%u wait; the last "
-                    "acknowledgement came %lld s ago)",
-                    c->flights.sent, (long long)((now_ms - c->last_ack_ms) / 1000));
-    }
-}
-
-static void tick_refused(struct client *c, int64_t now_ms)
-{
-    while (may_send_again(c, now_ms)) {
-        struct flight *fl = flights_next_retry(&c->flights);
-        if (!fl || fl->retry_ms > now_ms)
-            return;
-        send_again(c, fl, now_ms);
-    }
-}
-
-static void tick_subscribe(struct client *c, int64_t now_ms)
-{
-    if (c->phase != CLIENT_SUBSCRIBING || now_ms < c->subscribe_sent_ms + c->options.ack_timeout_ms)
-        return;
-    if (c->subscribe_tries >= CLIENT_TRIES_MAX)
-        client_fail(c, CLIENT_FAULT_NO_SUBACK, 0, "the server does not answer SUBSCRIBE");
-    else
-        client_send_subscribes(c, now_ms);
-}
-
-/* The keep-alive interval runs out when we are silent; a silent server is asked, too. */
-static int64_t ping_at(const struct client *c)
-{
-    if (c->keep_alive_ms == 0)
-        return CLIENT_NEVER;
-    int64_t from = c->last_sent_ms < c->last_received_ms ? c->last_sent_ms : c->last_received_ms;
-    return from + c->keep_alive_ms;
-}
-
-static int64_t ping_timeout_ms(const struct client *c)
-{
-    return c->keep_alive_ms < PING_TIMEOUT_MS ? c->keep_alive_ms : PING_TIMEOUT_MS;
-}
-
-static void tick_ping(struct client *c, int64_t now_ms)
-{
-    if (c->ping_sent_ms == CLIENT_NEVER) {
-        if (now_ms < ping_at(c))
-            return;
-        mqtt_encode_pingreq(&c->out);
-        c->ping_sent_ms = now_ms;
-    } else if (now_ms >= c->ping_sent_ms + ping_timeout_ms(c)) {
-        client_fail(c, CLIENT_FAULT_KEEP_ALIVE, 0, "the server did not answer a ping within %lld s",
-                    (long long)(ping_timeout_ms(c) / 1000));
-    }
-}
-
-static bool running(const struct client *c)
-{
-    return c->phase == CLIENT_SUBSCRIBING || c->phase == CLIENT_UP;
-}
-
-void client_tick(struct client *c, int64_t now_ms)
-{
-    if (!running(c))
-        return;
-    size_t before = c->out.len;
-    tick_overdue(c, now_ms);
-    tick_refused(c, now_ms);
-    tick_subscribe(c, now_ms);
-    tick_ping(c, now_ms);
-    settle_output(c, before, now_ms);
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-int64_t client_deadline(struct client *c, int64_t now_ms)
-{
-    if (!running(c))
-        return CLIENT_NEVER;
-    int64_t at =
-        c->ping_sent_ms == CLIENT_NEVER ? ping_at(c) : c->ping_sent_ms + ping_timeout_ms(c);
-    if (c->phase == CLIENT_SUBSCRIBING)
-        return earlier(at, c->subscribe_sent_ms + c->options.ack_timeout_ms);
-    if (c->out.len >= CLIENT_OUTPUT_HIGH)
-        return at; /* nothing can be sent again before the hand-over */
-    int64_t paced = pacer_ready_at(&c->pacer, now_ms);
-    struct flight *fl = flights_next_retry(&c->flights);
-    if (fl)
-        at = earlier(at, later(fl->retry_ms, paced));
-    return earlier(at, later(overdue_at(c), paced));
-}
-
 /* ---- looking at it ---- */
 
 /* A refusal holds back what comes after it, so that the order of a lane is kept: but not for ever,
@@ -480,8 +361,9 @@ bool client_stalled(const struct client *c)
 
 int64_t client_room_at(struct client *c, int64_t now_ms)
 {
+    uint32_t window = suspicion_careful(&c->suspicion) ? 1 : c->window;
     bool room = c->phase == CLIENT_UP && c->out.len < CLIENT_OUTPUT_HIGH &&
-                c->qos0_count < CLIENT_QOS0_MAX && flights_count(&c->flights) < c->window &&
+                c->qos0_count < CLIENT_QOS0_MAX && flights_count(&c->flights) < window &&
                 !client_stalled(c);
     return room ? pacer_ready_at(&c->pacer, now_ms) : CLIENT_NEVER;
 }

@@ -107,8 +107,9 @@ void client_publish(struct client *c, struct outbox_item *item, int64_t now_ms);
 
 /* DISCONNECT goes out, nothing after it. */
 void client_disconnect(struct client *c);
-/* The connection is gone; no item is held any more. */
-void client_lost(struct client *c);
+/* The connection is gone; no item is held any more. hung_up: the server closed it in order, without
+ * a word. */
+void client_lost(struct client *c, bool hung_up);
 
 enum client_phase client_phase(const struct client *c);
 const struct client_fault *client_fault(const struct client *c);

@@ -136,6 +136,8 @@ static void on_puback(struct client *c, const struct mqtt_frame *f, int64_t now_
     if (!fl)
         return; /* the second answer to one that was sent twice */
     c->last_ack_ms = now_ms;
+    c->acked_any = true;
+    suspicion_clear(&c->suspicion);
     c->silent_since_ms = CLIENT_NEVER;
     if (fl->seq > c->last_ack_seq)
         c->last_ack_seq = fl->seq;

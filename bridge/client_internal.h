@@ -1,5 +1,5 @@
-/* client_internal.h - the client's insides, shared by client.c (connection, time, sending) and
- * client_input.c (what the server says). */
+/* client_internal.h - the client's insides, shared by client.c (connection, sending),
+ * client_input.c (what the server says) and client_time.c (deadlines). */
 #ifndef BRIDGE_CLIENT_INTERNAL_H
 #define BRIDGE_CLIENT_INTERNAL_H
 
@@ -7,6 +7,7 @@
 #include "flights.h"
 #include "outgoing.h"
 #include "pacer.h"
+#include "suspicion.h"
 
 struct client {
     struct client_options options;
@@ -19,6 +20,7 @@ struct client {
     struct flights flights;
     bool subscribed; /* every filter was granted on some connection of this session */
     struct pacer pacer;
+    struct suspicion suspicion;
     int64_t rtt_x8_ms;
 
     /* The connection. */
@@ -28,6 +30,7 @@ struct client {
     int64_t last_sent_ms, last_received_ms;
     int64_t ping_sent_ms; /* CLIENT_NEVER while none is out */
     int64_t last_ack_ms;
+    bool acked_any;          /* on this connection */
     int64_t asked_ms;        /* when an overdue publish was last sent again */
     int64_t silent_since_ms; /* no acknowledgement since then though asked; CLIENT_NEVER */
     uint64_t last_ack_seq;   /* the highest order of sending that was acknowledged */
@@ -50,6 +53,10 @@ struct client {
 
 void client_fail(struct client *c, enum client_fault_kind kind, uint8_t reason, const char *fmt,
                  ...) SL_PRINTF(4, 5);
+/* Every function that appends to `out` ends here: the time of the last packet, and the bound. */
+void client_settle_output(struct client *c, size_t before, int64_t now_ms);
+/* A publish that is overdue, or whose wait after a refusal is over. */
+void client_send_again(struct client *c, struct flight *fl, int64_t now_ms);
 /* Sends every SUBSCRIBE that has no SUBACK yet. */
 void client_send_subscribes(struct client *c, int64_t now_ms);
 /* One packet off the wire; may fail the client. */

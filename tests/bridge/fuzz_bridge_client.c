@@ -68,7 +68,7 @@ static void give(struct rig *r, struct sl_msg *m, int64_t now)
 
 static void reconnect(struct rig *r, enum mqtt_version version, int64_t now)
 {
-    client_lost(r->client);
+    client_lost(r->client, r->next % 2 == 0);
     assert(client_in_flight(r->client) == 0);
     for (size_t i = 0; i < ITEMS; i++)
         r->lent[i] = false;

@@ -15,7 +15,7 @@
  *   due MS|never         when the next tick is wanted
  *   phase WORD, fault WORD, stalled 0|1, flying N
  *   written              what was handed over lies in the kernel
- *   bye, lost            we disconnect; the connection is gone */
+ *   bye, lost [hung-up]  we disconnect; the connection is gone */
 #include "script.h"
 
 #include "client.h"
@@ -499,7 +499,7 @@ static void act(struct rig *r, const char *word, const char *args)
     } else if (strcmp(word, "bye") == 0) {
         client_disconnect(r->client);
     } else if (strcmp(word, "lost") == 0) {
-        client_lost(r->client);
+        client_lost(r->client, strcmp(args, "hung-up") == 0);
         r->out_at = r->out.len;
     } else {
         look(r, word, args);

@@ -215,6 +215,30 @@ static const struct talk {
     { "a topic with a wildcard", UP4 "srv connack 0 0\npub normal 1 1 a/+ x\n"
                                      "ev dead normal1 not a valid topic name" },
 
+    /* ---- a server that hangs up because of one message ---- */
+    { "after two, one at a time; after three more, dead",
+      UP4 "srv connack 0 0\npub normal 1 1 a x\npub normal 2 1 a y\nlost hung-up\n" UP4
+          "srv connack 0 0\npub normal 1 1 a x\npub normal 2 1 a y\nlost hung-up\n" UP4
+          "srv connack 0 0\npub normal 1 1 a x\nroom no\nlost hung-up\n" UP4
+          "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" UP4
+          "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\nev -\n" UP4
+          "srv connack 0 0\npub normal 1 1 a x\nev dead normal1 the server hangs up when this is "
+          "published\nout -\npub normal 2 1 a y\nroom yes" },
+    { "an acknowledgement ends the suspicion",
+      UP4 "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" UP4
+          "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" UP4
+          "srv connack 0 0\npub normal 1 1 a x\nroom no\nsrv puback 3\nev acked normal1\n"
+          "pub normal 2 1 a y\nroom yes" },
+    { "a broken network raises none", UP4 "srv connack 0 0\npub normal 1 1 a x\nlost\n" UP4
+                                          "srv connack 0 0\npub normal 1 1 a x\nlost\n" UP4
+                                          "srv connack 0 0\npub normal 1 1 a x\nlost\n" UP4
+                                          "srv connack 0 0\npub normal 1 1 a x\nroom yes" },
+    { "5: a DISCONNECT that blames the message does, being taken over does not",
+      UP5 "srv connack 0 0\npub normal 1 1 a x\nsrv disconnect 90\nlost\n" UP5
+          "srv connack 0 0\npub normal 1 1 a x\nsrv disconnect 8e\nlost\n" UP5
+          "srv connack 0 0\npub normal 1 1 a x\nroom yes\nsrv disconnect 90\nlost\n" UP5
+          "srv connack 0 0\npub normal 1 1 a x\nroom no" },
+
     /* ---- messages from the cloud ---- */
     { "QoS 0", UP4 "srv connack 0 0\nsrv publish 0 0 c/d on\nev message q0 c/d on\nout -" },
     { "QoS 1 is acknowledged",

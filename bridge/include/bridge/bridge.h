@@ -83,9 +83,14 @@ struct bridge_callbacks {
 
 struct bridge;
 
+/* Whether both sides are filters, and the local one has no wildcard that the other cannot fill. */
+SL_NODISCARD enum sl_code bridge_check_subscription(const struct bridge_subscription *s,
+                                                    struct sl_err *err);
+
 /* Checks the certificate files: one that is missing or bad does not fail, it leaves the bridge in
  * back-off with the error in its status and is read again at every attempt (it may be renewed).
- * Fails only for lack of memory. */
+ * Fails for lack of memory, and with SL_INVALID for a subscription that bridge_check_subscription()
+ * refuses. The process must ignore SIGPIPE. The first on_state comes from the loop. */
 SL_NODISCARD enum sl_code bridge_open(struct bridge **ret, const struct bridge_options *options,
                                       const struct bridge_callbacks *callbacks, struct sl_err *err);
 /* Stop: no new publishes, wait up to grace_ms for acknowledgements, DISCONNECT, then closed(ctx)

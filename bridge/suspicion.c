@@ -1,0 +1,28 @@
+/* suspicion.c - counting hang-ups. */
+#include "suspicion.h"
+
+void suspicion_hung_up(struct suspicion *s, enum outbox_lane lane, uint64_t number)
+{
+    if (!suspicion_careful(s)) { /* many were out: no telling which */
+        s->barren++;
+        return;
+    }
+    if (s->strikes == 0 || s->lane != lane || s->number != number)
+        s->strikes = 0;
+    s->lane = lane;
+    s->number = number;
+    s->strikes++;
+}
+
+void suspicion_clear(struct suspicion *s)
+{
+    *s = (struct suspicion){ 0 };
+}
+
+bool suspicion_convicts(struct suspicion *s, const struct outbox_item *item)
+{
+    if (s->strikes < SUSPICION_STRIKES || s->lane != item->lane || s->number != item->number)
+        return false;
+    suspicion_clear(s);
+    return true;
+}
