@@ -63,18 +63,17 @@ static void skip_block_comment(struct parser *p, struct jsonc *node)
 {
     struct config_place start = scan_place(p);
     p->at += 2;
-    while (p->end - p->at >= 2 && !(p->at[0] == '*' && p->at[1] == '/')) {
+    while (!scan_over(p)) {
+        if (p->end - p->at >= 2 && p->at[0] == '*' && p->at[1] == '/') {
+            p->at += 2;
+            return;
+        }
         if (*p->at == '\n')
             new_line(p);
         else
             p->at++;
     }
-    if (p->end - p->at >= 2) {
-        p->at += 2;
-        return;
-    }
     scan_mistake(p, start, node, "this comment is not closed with */");
-    p->at = p->end;
 }
 
 static bool at_comment(const struct parser *p, uint8_t second)

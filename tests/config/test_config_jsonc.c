@@ -87,6 +87,9 @@ static const struct jsonc_case {
     { "not closed", "{\"a\": [1, 2", "{a:[1 2]}", "1:7: a: this [ is never closed" },
     { "comment not closed", "[1 /* x", "[1]",
       "1:1: : this [ is never closed\n1:4: : this comment is not closed with */" },
+    { "comment not closed, with lines", "{\"a\": /* x\n\n", "{a:?}",
+      "1:1: : this { is never closed\n1:7: a: this comment is not closed with */\n"
+      "3:1: a: the value is missing, found the end of the file" },
     { "wrong bracket", "{\"a\": [1, 2}, \"b\": 1}", "{a:[1 2] b:1}",
       "1:12: a: expected ']' to close what line 1 opens, found '}'" },
     { "closer out of nowhere", "{\"a\": 1]}", "{a:1}",

@@ -105,7 +105,7 @@ static void examples_compile(void **state)
         struct config_problems problems = { 0 }, of_rules = { 0 };
         char path[512];
         (void)snprintf(path, sizeof path, "%s/config/examples/%s.json", SOURCE_DIR,
-                       names[i]);               /* fits */
+                       names[i]); /* fits */
         enum sl_code rc = config_load(path, &c, &problems);
         assert_true(rc == SL_OK || rc == SL_INVALID); /* the files they name are not there */
         assert_true(c->rule_count > 0);

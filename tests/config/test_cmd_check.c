@@ -1,0 +1,130 @@
+/* test_cmd_check.c - `sluice check` as a command: what it prints where, and its exit status. */
+#include "commands.h"
+#include "support.h"
+
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TEN_MISTAKES                                                                               \
+    "{\n"                                                                                          \
+    "  \"gateway\": { \"id\": \"barn/01\" },\n"                                                    \
+    "  \"log\": { \"level\": \"verbose\" },\n"                                                     \
+    "  \"listeners\": [ { \"bind\": \"0.0.0.0\" } ],\n"                                            \
+    "  \"broker\": { \"max_qos\": 3 },\n"                                                          \
+    "  \"store\": { \"max_age\": 30, },\n"                                                         \
+    "  \"web\": { \"prot\": 8080 },\n"                                                             \
+    "  \"rules\": [ { \"name\": \"r\",\n"                                                          \
+    "    \"sql\": \"SELECT * FORM 'a'\",\n"                                                        \
+    "    \"to\": [ { \"local\": \"a/${b\" } ] } ],\n"                                              \
+    "  \"cloud\": { \"type\": \"mqtt\" }\n"                                                        \
+    "  \"gpio\": [],\n"                                                                            \
+    "}\n"
+
+static const struct run_case {
+    const char *name, *content;
+    int status;
+    const char *begins[10]; /* of the lines, without the file's name */
+} cases[] = {
+    { "clean", "{}", 0, { NULL } },
+    { "a warning", "{\"access\":{\"anonymous\":false}}", 0, { "1:24: access.anonymous: " } },
+    { "an error", "{\"logs\":{}}", 1, { "1:2: logs: unknown key" } },
+    { "ten mistakes, ten lines",
+      TEN_MISTAKES,
+      1,
+      { "2:22: gateway.id: ", "3:21: log.level: ", "4:28: listeners[0].bind: ",
+        "5:26: broker.max_qos: ", "6:25: store.max_age: ", "7:12: web.prot: ",
+        "9:22: rules[0].sql: expected FROM", "10:27: rules[0].to[0].local: ",
+        "11:3: cloud.endpoint: ", "11:30: (file): expected ','" } },
+};
+
+/* Runs with standard output in a file; its content goes to out. */
+static int run_check(int argc, char **argv, struct sl_buf *out)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/stdout", support_folder()); /* fits */
+    (void)fflush(stdout);
+    int kept = dup(STDOUT_FILENO), file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(kept >= 0 && file >= 0 && dup2(file, STDOUT_FILENO) >= 0);
+    int status = cmd_check(argc, argv);
+    (void)fflush(stdout);
+    assert_true(dup2(kept, STDOUT_FILENO) >= 0);
+    (void)close(kept);
+    (void)close(file);
+    assert_int_equal(sl_file_read(path, 1 << 20, out, NULL), SL_OK);
+    return status;
+}
+
+static void prints_every_problem(void **state)
+{
+    const struct run_case *t = *state;
+    char path[128], name[] = "check", option[] = "-c";
+    struct sl_buf out = { 0 };
+    support_write("sluice.json", sl_str(t->content));
+    (void)snprintf(path, sizeof path, "%s/sluice.json", support_folder()); /* fits */
+    assert_int_equal(run_check(3, (char *[]){ name, option, path, NULL }, &out), t->status);
+    const char *at = sl_buf_cstr(&out);
+    for (size_t i = 0; i < SL_ARRAY_LEN(t->begins) && t->begins[i]; i++) {
+        if (t->status == 0) {
+            assert_int_equal(strncmp(at, "warning: ", 9), 0);
+            at += 9;
+        }
+        assert_int_equal(strncmp(at, path, strlen(path)), 0);
+        at += strlen(path) + 1;
+        if (strncmp(at, t->begins[i], strlen(t->begins[i])) != 0)
+            fail_msg("expected %s..., found %s", t->begins[i], at);
+        at = strchr(at, '\n') + 1;
+    }
+    assert_string_equal(at, ""); /* and not one line more */
+    sl_buf_free(&out);
+}
+
+static void file_not_there(void **state)
+{
+    (void)state;
+    char name[] = "check", option[] = "--config=/nonexistent/sluice.json";
+    struct sl_buf out = { 0 };
+    assert_int_equal(run_check(2, (char *[]){ name, option, NULL }, &out), 1);
+    assert_string_equal(sl_buf_cstr(&out), "/nonexistent/sluice.json:1:1: (file): cannot be read: "
+                                           "No such file or directory\n");
+    sl_buf_free(&out);
+}
+
+static void wrong_usage(void **state)
+{
+    (void)state;
+    char name[] = "check", unknown[] = "--confg", word[] = "file", help[] = "--help";
+    struct sl_buf out = { 0 };
+    assert_int_equal(run_check(2, (char *[]){ name, unknown, NULL }, &out), 2);
+    assert_int_equal(run_check(2, (char *[]){ name, word, NULL }, &out), 2);
+    assert_int_equal(out.len, 0);
+    assert_int_equal(run_check(2, (char *[]){ name, help, NULL }, &out), 0);
+    assert_non_null(strstr(sl_buf_cstr(&out), "usage: sluice check"));
+    sl_buf_free(&out);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    support_remove();
+    return 0;
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 2] = { cmocka_unit_test(file_not_there),
+                                                         cmocka_unit_test(wrong_usage) };
+    size_t n = 2;
+    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
+        tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
+                                          .test_func = prints_every_problem,
+                                          .initial_state = (void *)(uintptr_t)&cases[i] };
+    return _cmocka_run_group_tests("sluice check", tests, n, NULL, tear_down);
+}
