@@ -19,6 +19,8 @@ void core_disk_failed(struct core *c, const struct disk_job *job, const char *do
     int64_t wait = RETRY_MS_MIN << (c->failures < 4 ? c->failures : 4);
     c->failures++;
     c->retry_at = core_now(c) + (wait < RETRY_MS_MAX ? wait : RETRY_MS_MAX);
+    if (job->code == SL_LIMIT)
+        return; /* the bound is reached: that is what when_full is for */
     c->disk_ok = false;
     (void)snprintf(c->disk_error, sizeof c->disk_error,
                    "%s: %.150s; up to %" PRIu64 " KiB wait in memory, retried every %d s", doing,

@@ -182,6 +182,8 @@ bool outbox_put(struct outbox *o, enum outbox_lane lane, struct sl_msg *m, outbo
 
 void outbox_on_ready(struct outbox *o, void (*ready)(void *ctx), void *ctx)
 {
+    if (o->ending)
+        return;
     core_on_ready(o->core, ready, ctx);
     arm(o);
 }

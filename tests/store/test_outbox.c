@@ -846,18 +846,18 @@ static void kill_nine(void **state)
         (void)close(ends[0]);
     }
     assert_true(reported > ROUNDS);
-    /* What is there, and whether the counters say the same. */
+    /* What is there, read as the crash left it; and whether the counters say the same. */
+    struct outbox_list_request request = {
+        .lane = OUTBOX_LANES, .limit = UINT32_MAX, .row = mark_row, .ctx = there
+    };
+    struct sl_err err;
+    assert_int_equal(outbox_list_file(p.db, &request, &err), SL_OK);
     place_open(&p);
     wait_for(&p, something_waits, 0);
     struct outbox_stats s = stats_of(&p);
     uint64_t waiting = s.lane[0].waiting + s.lane[1].waiting + s.lane[2].waiting;
     assert_string_equal(s.set_aside, "");
     place_close(&p);
-    struct outbox_list_request request = {
-        .lane = OUTBOX_LANES, .limit = UINT32_MAX, .row = mark_row, .ctx = there
-    };
-    struct sl_err err;
-    assert_int_equal(outbox_list_file(p.db, &request, &err), SL_OK);
     uint64_t found = 0;
     for (uint32_t id = 0; id < IDS_MAX; id++) {
         found += there[id];

@@ -10,6 +10,9 @@
  * all times. Numbers in a lane only grow and never repeat, across restarts and crashes too. Memory
  * does not grow with the backlog; neither does start-up time.
  *
+ * Numbers begin high (they follow the clock's seconds), have gaps, and stay below 2^53. Rows are
+ * only added while a reserve of the file system stays free (8 MiB, or an eighth of a smaller one).
+ *
  * Loop thread only. Callbacks never run inside the call that caused them (they come from the loop),
  * so callers need not be re-entrant. */
 #ifndef STORE_OUTBOX_H
@@ -83,7 +86,7 @@ struct outbox_stats {
     struct outbox_lane_stats lane[OUTBOX_LANES];
     uint64_t in_memory, in_flight, commits, rows_written, bytes_written_estimate, dead;
     uint64_t file_bytes;
-    bool disk_ok;
+    bool disk_ok;         /* also true while the first open is still under way */
     char disk_error[256]; /* when not disk_ok: what happened and what to do */
     char set_aside[512];  /* where a database that could not be used was moved; "" if none */
     char set_aside_why[160];
@@ -98,7 +101,8 @@ struct outbox;
 SL_NODISCARD enum sl_code outbox_open(struct outbox **ret, const struct outbox_options *options,
                                       struct sl_err *err);
 /* Spills what is in memory, waits for the commit (at most ~3 s), joins the writer, then calls
- * closed(ctx) from the loop. */
+ * closed(ctx) from the loop. Return what is taken before. From then on o must not be touched; until
+ * then puts are refused and takes give nothing. */
 void outbox_close(struct outbox *o, void (*closed)(void *ctx), void *ctx);
 
 /* Accept m into lane (takes its own reference). on_safe may be NULL. False when when_full is
