@@ -357,19 +357,17 @@ static void bad_word(struct parser *p, struct jsonc *node, struct sl_slice word)
         const char *word, *meant;
     } habits[] = { { "true", "true" }, { "yes", "true" },  { "on", "true" },  { "false", "false" },
                    { "no", "false" },  { "off", "false" }, { "null", "null" } };
-    struct sl_slice shown = { word.ptr, word.len < 40 ? word.len : 40 };
     for (size_t i = 0; i < SL_ARRAY_LEN(habits); i++) {
         if (!is_word(word, habits[i].word))
             continue;
-        scan_mistake(p, node->place, node, "%.*s is no value; write %s", SL_FMT(shown),
+        scan_mistake(p, node->place, node, "%.*s is no value; write %s", SL_FMT(word),
                      habits[i].meant);
         return;
     }
+    /* The word itself may be a password that lost its quotes: not shown. */
     bool numeric = memchr("+-.0123456789", word.ptr[0], 13);
-    scan_mistake(p, node->place, node,
-                 numeric ? "%.*s is not a number; texts stand in double quotes"
-                         : "%.*s is no value; texts stand in double quotes",
-                 SL_FMT(shown));
+    scan_mistake(p, node->place, node, "not a %s; texts stand in double quotes",
+                 numeric ? "number" : "value");
 }
 
 void scan_literal(struct parser *p, struct jsonc *node)

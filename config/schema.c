@@ -389,6 +389,18 @@ static enum expand_mode mode_of(const struct config_key *key)
     return key->flags & KEY_NAMES_KEPT ? EXPAND_KEEP_NAMES : EXPAND_ALL;
 }
 
+/* False after a complaint. A private key taken in with @file: where its path belongs would end up
+ * in the complaint that there is no such path. */
+static bool expand_key(struct config_reader *r, const struct config_key *key, struct jsonc *node)
+{
+    if (key->kind == KEY_PATH && node->type == JSONC_STRING &&
+        sl_slice_starts(node->text, sl_str("@file:"))) {
+        config_complain(r, false, node, NULL, "this key is a path itself: write it without @file:");
+        return false;
+    }
+    return config_expand(r, node, mode_of(key));
+}
+
 static void take_notes(const struct config_key *key, const struct jsonc *node, void *base)
 {
     const bool yes = true;
@@ -409,7 +421,7 @@ static void fill_key(struct config_reader *r, const struct config_key *key, stru
         use_fallback(r, key, base);
         return;
     }
-    if (node->type != JSONC_BAD && !config_expand(r, node, mode_of(key)))
+    if (node->type != JSONC_BAD && !expand_key(r, key, node))
         node->type = JSONC_BAD; /* reported: the stages to come leave it alone */
     take_notes(key, node, base);
     if (node->type != JSONC_BAD)

@@ -149,6 +149,8 @@ void validate_cloud(struct config_reader *r)
     if (!cloud || cloud->type != JSONC_OBJECT)
         return;
     check_endpoint(r, cloud);
+    if (jsonc_get(cloud, "thing_name"))
+        validate_name(r, cloud, "thing_name", c->cloud.thing_name, ":");
     check_identity(r, cloud);
     check_reconnect(r, cloud);
     check_batch(r, cloud);

@@ -54,13 +54,12 @@ static void check_gpio_output(struct config_reader *r, const struct jsonc *node,
     if (line && !line->output)
         config_complain(r, false, node, "gpio", "\"%s\" is an input line: its direction is not out",
                         name);
-    else if (!line && near)
-        config_complain(r, false, node, "gpio",
-                        "no gpio line has the name \"%s\"; the nearest is "
-                        "\"%s\"",
-                        name, near);
-    else if (!line)
-        config_complain(r, false, node, "gpio", "no gpio line has the name \"%s\"", name);
+    if (line)
+        return;
+    char buf[128];
+    config_complain(r, false, node, "gpio", "no gpio line has the name %s%s%s%s",
+                    config_shown(jsonc_get(node, "gpio"), buf, sizeof buf),
+                    near ? "; the nearest is \"" : "", near ? near : "", near ? "\"" : "");
 }
 
 /* $aws/rules/NAME/ (Basic Ingest) does not count. */

@@ -288,6 +288,8 @@ static const struct mistake {
       "2:13: cloud.password: expected a text, found an object\n"
       "warning: 2:13: cloud.password: goes over the network in the clear: without ca there is no "
       "TLS" },
+    { "thing name", AWS(",\"thing_name\":\"a/b\""),
+      "2:15: cloud.thing_name: a name is made of letters, digits, '_', '-' and '.', and of :" },
     { "reconnect", AWS(",\"reconnect\":{\"min\":\"3m\"}"),
       "2:21: cloud.reconnect.min: min (3m) is above max (2m)" },
     { "AWS keep-alive", AWS(",\"keep_alive\":\"21m\""),
@@ -381,6 +383,13 @@ static const struct mistake {
       "1:20: gateway.id: a ${ without its } (a plain ${ is written $${)" },
     { "file not there", "{\"gateway\": {\"id\": \"@file:nothing\"}}",
       "1:20: gateway.id: @file: DIR/nothing: No such file or directory" },
+    { "key instead of its path", TLS(", \"ca\": \"@file:secret\""),
+      "2:9: listeners[0].tls.ca: this key is a path itself: write it without @file:" },
+    { "password without quotes",
+      PLAIN(",\"username\":\"u\",\"ca\":\"ca.pem\",\"password\":" SECRET),
+      "2:42: cloud.password: not a value; texts stand in double quotes" },
+    { "a line's name from a file", RULE("{\"gpio\":\"@file:secret\"}"),
+      "1:47: rules[0].to[0].gpio: no gpio line has the name the text taken from outside the file" },
     { "device as a file", "{\"gateway\": {\"id\": \"@file:/dev/zero\"}}",
       "1:20: gateway.id: @file: /dev/zero is not a regular file" },
     { "a file's content is not shown", "{\"log\": {\"level\": \"@file:secret\"}}",
