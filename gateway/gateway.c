@@ -52,19 +52,24 @@ static void publish_json(struct gateway *g, const char *topic,
 
 /* ---- the bridge's callbacks ---- */
 
-static void log_cloud(const struct bridge_status *s)
+/* Said once, not at every attempt: an outage may take a month. */
+static void log_cloud(struct gateway *g, const struct bridge_status *s)
 {
+    char line[sizeof g->cloud_line];
     const char *word = bridge_state_word(s->state);
-    if (s->error[0])
-        LOG_WARN("cloud", "%s (%s): %s", word, s->cause, s->error);
-    else
-        LOG_INFO("cloud", "%s", word);
+    if (s->state >= BRIDGE_RESOLVING && s->state <= BRIDGE_SUBSCRIBING)
+        return; /* an attempt: what comes of it is said */
+    (void)snprintf(line, sizeof line, s->error[0] ? "%s (%s): %s" : "%s", word, s->cause, s->error);
+    if (strcmp(line, g->cloud_line) == 0)
+        return;
+    memcpy(g->cloud_line, line, sizeof line);
+    sl_log(s->error[0] ? SL_WARN : SL_INFO, "cloud", NULL, "%s", line);
 }
 
 static void on_cloud_state(void *ctx, const struct bridge_status *s)
 {
     struct gateway *g = ctx;
-    log_cloud(s);
+    log_cloud(g, s);
     publish_json(g, "$SYS/gateway/cloud", status_cloud_json);
 }
 
@@ -118,7 +123,7 @@ static void on_gpio_command(void *ctx, struct sl_msg *m, struct broker_receipt *
         if (!c->output || !sl_slice_eq(sl_str(c->topic), topic))
             continue;
         if (gpio_set(g->gpio, sl_str(c->name), sl_msg_payload(m), &err) != SL_OK)
-            LOG_WARN("gpio", "%s: %s", c->name, err.text);
+            LOG_WARN("gpio", "%s", err.text);
     }
 }
 
@@ -298,17 +303,7 @@ static enum sl_code open_outbox(struct gateway *g, struct sl_err *err)
         .commit_interval_ms = c->store.commit_interval_ms,
         .sync = (enum outbox_sync)c->store.sync,
     };
-    enum sl_code rc = outbox_open(&g->outbox, &o, err);
-    if (rc != SL_OK)
-        return rc;
-    struct outbox_stats s;
-    outbox_get_stats(g->outbox, &s);
-    if (s.set_aside[0])
-        LOG_ERROR("store", "%s could not be used and was moved to %s; a fresh one was started",
-                  path, s.set_aside);
-    if (!s.disk_ok)
-        LOG_ERROR("store", "%s", s.disk_error);
-    return SL_OK;
+    return outbox_open(&g->outbox, &o, err);
 }
 
 static void authenticate(void *ctx, struct broker_auth *auth, struct sl_slice user,
@@ -419,6 +414,21 @@ static enum sl_code open_bridge(struct gateway *g, struct sl_err *err)
     return rc;
 }
 
+/* The store opens in the background and does not log: what it met shows in its state. */
+static void watch_disk(struct gateway *g, const struct outbox_stats *s)
+{
+    if (s->set_aside[0] && !g->told_set_aside) {
+        g->told_set_aside = true;
+        LOG_ERROR("store",
+                  "queue.db could not be used (%s): it was moved to %s and a fresh one was started",
+                  s->set_aside_why, s->set_aside);
+    }
+    if (s->disk_ok != g->disk_was_ok)
+        sl_log(s->disk_ok ? SL_INFO : SL_ERROR, "store", NULL, "%s",
+               s->disk_ok ? "the disk can be written again" : s->disk_error);
+    g->disk_was_ok = s->disk_ok;
+}
+
 static void on_second(uv_timer_t *t)
 {
     struct gateway *g = t->data;
@@ -435,10 +445,7 @@ static void on_second(uv_timer_t *t)
         sample.waiting += s.lane[i].waiting;
     }
     history_add(&g->history, &sample);
-    if (s.disk_ok != g->disk_was_ok)
-        sl_log(s.disk_ok ? SL_INFO : SL_ERROR, "store", NULL, "%s",
-               s.disk_ok ? "the disk can be written again" : s.disk_error);
-    g->disk_was_ok = s.disk_ok;
+    watch_disk(g, &s);
     if (sample.mono_ms >= g->store_due_ms) {
         g->store_due_ms = sample.mono_ms + STORE_EVERY_MS;
         publish_json(g, "$SYS/gateway/store", status_store_json);
@@ -451,9 +458,7 @@ static void on_second(uv_timer_t *t)
 
 static void start_timers(struct gateway *g)
 {
-    struct outbox_stats s;
-    outbox_get_stats(g->outbox, &s);
-    g->disk_was_ok = s.disk_ok;
+    g->disk_was_ok = true; /* until the store has tried */
     g->watchdog_ms = (int64_t)notify_watchdog_ms();
     (void)uv_timer_start(&g->second, on_second, SECOND_MS,
                          SECOND_MS); /* fails only without a callback */
@@ -501,6 +506,7 @@ static void stop_control(void *ctx)
         control_close(g->control, NULL, NULL);
     g->control = NULL;
     close_loop_handles(g);
+    g->parts_closed = true;
 }
 
 static void stop_broker(void *ctx)
@@ -605,6 +611,8 @@ static enum sl_code apply(struct gateway *g, const struct config *c, struct sl_e
         rc = logins_reload(g->logins, err);
     if (rc == SL_OK && g->web_logins)
         rc = logins_reload(g->web_logins, err);
+    if (rc == SL_OK && g->web)
+        web_forget_logins(g->web);
     if (rc == SL_OK)
         sl_log_configure((enum sl_log_level)c->log.level, (enum sl_log_format)c->log.format);
     return rc;
@@ -687,7 +695,32 @@ static void run_loop(struct gateway *g)
         g->exit_code = 1;
         stop(g);
     }
-    (void)uv_run(&g->loop, UV_RUN_DEFAULT); /* until stop() has closed everything */
+    while (!g->parts_closed && uv_run(&g->loop, UV_RUN_ONCE) != 0) {
+        /* until stop() has closed everything */
+    }
+}
+
+static void count_handle(uv_handle_t *h, void *count)
+{
+    (void)h;
+    ++*(unsigned *)count;
+}
+
+/* Runs the last close callbacks. What may be left then is a name look-up, which cannot be
+ * interrupted: nothing waits for it. A handle that is left is a bug of ours. */
+static bool loop_ends(struct gateway *g)
+{
+    unsigned handles = 0;
+    for (int turn = 0; turn < 3; turn++)
+        (void)uv_run(&g->loop, UV_RUN_NOWAIT); /* whether something is left is asked below */
+    if (uv_loop_close(&g->loop) == 0)
+        return true;
+    uv_walk(&g->loop, count_handle, &handles);
+    if (handles > 0) {
+        LOG_ERROR("gateway", "%u handles were left open at the end", handles);
+        g->exit_code = 1;
+    }
+    return false;
 }
 
 int gateway_run(struct config *config, const char *config_path)
@@ -707,13 +740,13 @@ int gateway_run(struct config *config, const char *config_path)
     events_start(&g->events);
     init_loop_handles(g);
     run_loop(g);
+    bool ended = loop_ends(g);
     int exit_code = g->exit_code;
-    if (uv_loop_close(&g->loop) != 0) {
-        LOG_ERROR("gateway", "a handle was left open at the end");
-        exit_code = 1;
-    }
     if (exit_code == 0)
         LOG_INFO("gateway", "stopped");
+    if (!ended)
+        _Exit(exit_code); /* everything is flushed and closed; exit() would wait for the look-up's
+                             thread */
     events_stop();
     listeners_free(g->listeners);
     logins_close(g->logins);

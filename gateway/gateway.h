@@ -49,7 +49,9 @@ struct gateway {
     int64_t store_due_ms; /* next $SYS/gateway/store */
     int64_t watchdog_ms, watchdog_due_ms;
     unsigned watches; /* of web viewers */
-    bool disk_was_ok;
+    bool disk_was_ok, told_set_aside;
+    bool parts_closed;    /* the last step of stopping is done */
+    char cloud_line[512]; /* what was last logged of the cloud */
     int exit_code;
     bool stopping;
 };

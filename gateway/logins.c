@@ -21,7 +21,7 @@ struct check {
     struct logins *logins;
     struct broker_auth *auth;
     struct sl_buf password, hash;
-    bool ok;
+    bool known, ok; /* unknown names are checked against a decoy, which takes as long */
 };
 
 static void on_bad_line(void *ctx, const char *path, unsigned line, const char *text)
@@ -84,7 +84,7 @@ static void check_free(struct check *c)
 static void on_work(uv_work_t *w)
 {
     struct check *c = w->data;
-    c->ok = password_verify(sl_buf_slice(&c->password), sl_buf_slice(&c->hash));
+    c->ok = password_verify(sl_buf_slice(&c->password), sl_buf_slice(&c->hash)) && c->known;
 }
 
 static void on_done(uv_work_t *w, int status)
@@ -105,6 +105,7 @@ void logins_check(struct logins *l, struct broker_auth *auth, struct sl_slice us
     }
     c->logins = l;
     c->auth = auth;
+    c->known = users_has(l->users, user);
     c->work.data = c;
     sl_buf_put_slice(&c->password, password);
     sl_buf_put_slice(&c->hash, users_hash(l->users, user));

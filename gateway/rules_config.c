@@ -3,6 +3,8 @@
 
 #include "rules/rules.h"
 
+#include "bridge/bridge.h"
+
 #include <stdio.h>
 
 /* Where a mistake within a string lies in the file: exact when the string's bytes stand there as
@@ -55,6 +57,20 @@ static void check_outputs(const struct config_output *list, size_t count, size_t
     }
 }
 
+static void check_subscriptions(const struct config *c, struct config_problems *problems)
+{
+    for (size_t i = 0; i < c->cloud.subscribe_count; i++) {
+        const struct config_subscribe *s = &c->cloud.subscribe[i];
+        struct bridge_subscription sub = { s->cloud, s->local, s->qos };
+        struct sl_err err = { 0 };
+        char path[64];
+        if (!s->cloud || !s->local || bridge_check_subscription(&sub, &err) == SL_OK)
+            continue; /* an absent one is already a problem */
+        (void)snprintf(path, sizeof path, "cloud.subscribe[%zu]", i); /* fits */
+        config_report(problems, false, s->place, path, "%s", err.text);
+    }
+}
+
 bool config_check_rules(const struct config *c, struct config_problems *problems)
 {
     size_t errors = problems->errors;
@@ -64,6 +80,7 @@ bool config_check_rules(const struct config *c, struct config_problems *problems
         check_outputs(rule->to, rule->to_count, i, "to", problems);
         check_outputs(rule->on_error, rule->on_error_count, i, "on_error", problems);
     }
+    check_subscriptions(c, problems);
     config_problems_sort(problems);
     return problems->errors == errors;
 }
