@@ -57,6 +57,15 @@ static void check_outputs(const struct config_output *list, size_t count, size_t
     }
 }
 
+/* Whether config/ has found an error below this path already: one mistake, one line. */
+static bool has_error(const struct config_problems *problems, const char *path)
+{
+    for (size_t i = 0; i < problems->count; i++)
+        if (!problems->list[i].warning && strncmp(problems->list[i].path, path, strlen(path)) == 0)
+            return true;
+    return false;
+}
+
 static void check_subscriptions(const struct config *c, struct config_problems *problems)
 {
     for (size_t i = 0; i < c->cloud.subscribe_count; i++) {
@@ -67,7 +76,8 @@ static void check_subscriptions(const struct config *c, struct config_problems *
         if (!s->cloud || !s->local || bridge_check_subscription(&sub, &err) == SL_OK)
             continue; /* an absent one is already a problem */
         (void)snprintf(path, sizeof path, "cloud.subscribe[%zu]", i); /* fits */
-        config_report(problems, false, s->place, path, "%s", err.text);
+        if (!has_error(problems, path))
+            config_report(problems, false, s->place, path, "%s", err.text);
     }
 }
 

@@ -95,6 +95,22 @@ static void problems_are_sorted(void **state)
     config_free(c);
 }
 
+/* The bridge refuses it too: still one line. */
+static void one_mistake_one_line(void **state)
+{
+    (void)state;
+    struct config *c = NULL;
+    struct config_problems problems = { 0 };
+    const char *text = "{\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"h\",\"subscribe\":["
+                       "{\"cloud\":\"a\",\"local\":\"b/#\"}]}}";
+    assert_int_equal(config_parse(sl_str(text), "f", "/", &c, &problems), SL_INVALID);
+    (void)config_check_rules(c, &problems); /* what it adds is counted below */
+    assert_int_equal(problems.count, 1);
+    assert_string_equal(problems.list[0].path, "cloud.subscribe[0].local");
+    config_problems_free(&problems);
+    config_free(c);
+}
+
 /* Their certificates are missing here; their rules must be right. */
 static void examples_compile(void **state)
 {
@@ -133,9 +149,10 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 2] = { cmocka_unit_test(problems_are_sorted),
+    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 3] = { cmocka_unit_test(one_mistake_one_line),
+                                                         cmocka_unit_test(problems_are_sorted),
                                                          cmocka_unit_test(examples_compile) };
-    size_t n = 2;
+    size_t n = 3;
     for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
         tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
                                           .test_func = points_at_the_mistake,
