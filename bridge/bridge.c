@@ -53,12 +53,34 @@ int64_t bridge_now(const struct bridge *b)
     return sl_mono_ms(b->options.clock);
 }
 
+/* An attempt to connect does not end an outage: what is between two connections counts as one time.
+ */
+enum link_condition { LINK_OFF, LINK_AWAY, LINK_UP, LINK_LAGGING };
+
+static enum link_condition link_condition(enum bridge_state s)
+{
+    switch (s) {
+    case BRIDGE_DISABLED:
+    case BRIDGE_STOPPED: return LINK_OFF;
+    case BRIDGE_RESOLVING:
+    case BRIDGE_CONNECTING:
+    case BRIDGE_HANDSHAKING:
+    case BRIDGE_CONNACK:
+    case BRIDGE_SUBSCRIBING:
+    case BRIDGE_BACKOFF: return LINK_AWAY;
+    case BRIDGE_ONLINE:
+    case BRIDGE_DRAINING: return LINK_UP;
+    case BRIDGE_STALLED: return LINK_LAGGING;
+    }
+    return LINK_OFF;
+}
+
 /* The only writer of b->state. */
 static void move(struct bridge *b, enum bridge_state to, int64_t deadline_ms)
 {
     assert(rules[b->state].next & 1u << to);
     LOG_DEBUG("bridge", "%s -> %s", rules[b->state].name, rules[to].name);
-    if (strcmp(rules[b->state].word, rules[to].word) != 0)
+    if (link_condition(b->state) != link_condition(to))
         b->since_wall_ms = sl_wall_ms(b->options.clock);
     b->state = to;
     b->deadline_ms = deadline_ms;

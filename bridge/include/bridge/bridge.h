@@ -61,7 +61,8 @@ struct bridge_options {
 
 struct bridge_status {
     enum bridge_state state;
-    int64_t since_wall_ms; /* of the interface's word, not of the inner state */
+    int64_t since_wall_ms; /* when the link came up, or was lost: an attempt to connect does not end
+                              an outage */
     char cause[64];        /* short and stable: "connack-refused", "tls", "dns", "keep-alive" ... */
     char error[384];       /* the last failure: what happened and what to do; "" after success */
     uint64_t connects, connect_failures, published, acknowledged, received, dead, bytes_out,
