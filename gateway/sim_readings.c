@@ -29,8 +29,8 @@ void sim_room_init(struct sim_room *r, uint64_t seed, uint32_t sensor)
     r->usual_humidity = 40 + 8 * noise(r);
     r->temperature = r->usual_temperature + noise(r);
     r->humidity = r->usual_humidity + 2 * noise(r);
-    r->occupied = noise(r) > 0.4; /* some people were there before */
-    r->co2 = (r->occupied ? 850 : 450) + 50 * noise(r);
+    r->occupied = noise(r) > 0.7; /* some people were there before */
+    r->co2 = r->occupied ? 950 + 100 * noise(r) : 450 + 50 * noise(r);
 }
 
 /* Moves value towards usual with a time constant of tau seconds, and shakes it. */
