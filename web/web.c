@@ -162,9 +162,7 @@ static enum sl_code open_context(struct web *w, struct sl_err *err)
                    (w->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
         .foreign_loops = loops,
         .pcontext = &w->lws,
-        .user = w,
-        .gid = -1,
-        .uid = -1,
+        .user = w, /* uid and gid stay 0: the process keeps its user */
         .fd_limit_per_thread = WEB_CONNECTIONS_MAX + 8, /* its own pipe, and those it is closing */
         .max_http_header_pool = WEB_CONNECTIONS_MAX,
         .max_http_header_data = HEADERS_BYTES_MAX,
