@@ -252,37 +252,6 @@ static void obey(struct live_client *c)
     enqueue(c, text_take(b));
 }
 
-static int refuse(struct lws *wsi, enum lws_close_status code, const char *text)
-{
-    unsigned char reason[64];
-    size_t n = strlen(text) < sizeof reason ? strlen(text) : sizeof reason;
-    memcpy(reason, text, n);
-    lws_close_reason(wsi, code, reason, n);
-    return -1;
-}
-
-int live_received(struct web *w, struct lws *wsi, struct web_conn *conn, struct sl_slice bytes)
-{
-    struct live_client *c = conn->live;
-    (void)w;
-    if (!c)
-        return -1;
-    if (lws_frame_is_binary(wsi))
-        return refuse(wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "commands are text");
-    if (bytes.len > sizeof c->command - c->command_len)
-        return refuse(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "a command has at most 4096 bytes");
-    if (bytes.len > 0)
-        memcpy(c->command + c->command_len, bytes.ptr, bytes.len);
-    c->command_len += bytes.len;
-    if (!lws_is_final_fragment(wsi))
-        return 0;
-    if (++c->commands > COMMANDS_A_TICK)
-        return refuse(wsi, LWS_CLOSE_STATUS_POLICY_VIOLATION, "too many commands a second");
-    obey(c);
-    c->command_len = 0;
-    return 0;
-}
-
 /* ---- coming and going ---- */
 
 int live_established(struct web *w, struct lws *wsi, struct web_conn *conn)
@@ -329,6 +298,43 @@ void live_gone(struct web *w, struct web_conn *conn)
         text_unref(dequeue(c));
     text_unref(c->status);
     free(c);
+}
+
+/* ---- commands ---- */
+
+/* Gone for us at once; lws waits a while for the other side to agree. */
+static int refuse(struct web *w, struct lws *wsi, struct web_conn *conn, enum lws_close_status code,
+                  const char *text)
+{
+    unsigned char reason[64];
+    size_t n = strlen(text) < sizeof reason ? strlen(text) : sizeof reason;
+    memcpy(reason, text, n);
+    lws_close_reason(wsi, code, reason, n);
+    live_gone(w, conn);
+    return -1;
+}
+
+int live_received(struct web *w, struct lws *wsi, struct web_conn *conn, struct sl_slice bytes)
+{
+    struct live_client *c = conn->live;
+    if (!c)
+        return -1;
+    if (lws_frame_is_binary(wsi))
+        return refuse(w, wsi, conn, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "commands are text");
+    if (bytes.len > sizeof c->command - c->command_len)
+        return refuse(w, wsi, conn, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE,
+                      "a command has at most 4096 bytes");
+    if (bytes.len > 0)
+        memcpy(c->command + c->command_len, bytes.ptr, bytes.len);
+    c->command_len += bytes.len;
+    if (!lws_is_final_fragment(wsi))
+        return 0;
+    if (++c->commands > COMMANDS_A_TICK)
+        return refuse(w, wsi, conn, LWS_CLOSE_STATUS_POLICY_VIOLATION,
+                      "too many commands a second");
+    obey(c);
+    c->command_len = 0;
+    return 0;
 }
 
 enum sl_code live_open(struct web *w, struct sl_err *err)
