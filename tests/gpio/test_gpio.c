@@ -114,6 +114,7 @@ static void pass(struct bench *b, int64_t ms)
     uint64_t end = uv_hrtime() + (uint64_t)(ms + 5) * 1000000;
     while (uv_hrtime() < end)
         uv_run(&b->loop, UV_RUN_NOWAIT);
+    turn(b); /* on a busy machine the time may have passed between two rounds of the above */
 }
 
 static void expect(struct bench *b, const char *want)
@@ -258,11 +259,15 @@ static void survives_feedback(void **state)
     begin(&b, true);
     expect(&b, STARTED);
     b.echo = true;
+    uint64_t began = uv_hrtime();
     assert_int_equal(set(&b, "led", "toggle"), SL_OK);
-    pass(&b, 15);
-    assert_true(b.told_len > 0);
-    size_t states = (b.told_len + 1) / (sizeof "led{\"state\":1,\"blink\":0}");
-    assert_in_range(states, 2, 25); /* one a millisecond at most */
+    size_t states = 0, passes = 0;
+    while (states < 3 && passes++ < 1000) {
+        pass(&b, 1);
+        states = (b.told_len + 1) / (sizeof "led{\"state\":1,\"blink\":0}");
+    }
+    assert_true(states >= 3);
+    assert_true(states <= (uv_hrtime() - began) / 1000000 + 2); /* one a millisecond at most */
     end(&b);
 }
 

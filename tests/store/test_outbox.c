@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT_MS_MAX 10000
+#define WAIT_MS_MAX 30000 /* a guard against hanging, far above what a busy machine takes */
 
 struct place {
     char folder[64], db[96];
