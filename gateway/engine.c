@@ -82,7 +82,7 @@ static void error_payload(struct rule *r, const char *action, const char *messag
 static void count_error(struct rule *r, const char *message)
 {
     r->errors++;
-    (void)snprintf(r->last_error, sizeof r->last_error, "%s", message);
+    (void)snprintf(r->last_error, sizeof r->last_error, "%.255s", message); /* cut: a sentence */
     int64_t now = sl_mono_ms(r->engine->options.clock);
     if (r->complained_ms != 0 && now - r->complained_ms < COMPLAIN_EVERY_MS)
         return; /* counted; said once a minute */
