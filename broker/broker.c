@@ -1,6 +1,7 @@
 /* broker.c - the broker's life, its loop turn, and the routing of messages. */
 #include "broker_internal.h"
 
+#include "acks.h"
 #include "client.h"
 #include "listener.h"
 #include "session.h"
@@ -11,7 +12,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 1000, ROUTE_PER_TURN = 4096 };
+enum { TICK_MS = 1000, ROUTE_PER_TURN = 4096, PAUSE_TURNS_MAX = 64 };
 
 const char *broker_drop_name(enum broker_drop d)
 {
@@ -141,25 +142,50 @@ bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
     return e->match_count > 0 || e->tap_count > 0;
 }
 
+/* Room for one more at the end of the queue. */
+static bool internal_room(struct broker *b)
+{
+    if (b->internal_count < b->internal_cap)
+        return true;
+    uint32_t cap = b->internal_cap ? b->internal_cap * 2 : 64;
+    struct internal_publish *larger = malloc(cap * sizeof *larger);
+    if (!larger)
+        return false;
+    for (uint32_t i = 0; i < b->internal_count; i++)
+        larger[i] = b->internal[(b->internal_head + i) & (b->internal_cap - 1)];
+    free(b->internal);
+    b->internal = larger;
+    b->internal_cap = cap;
+    b->internal_head = 0;
+    return true;
+}
+
+static struct internal_publish internal_take(struct broker *b)
+{
+    struct internal_publish p = b->internal[b->internal_head];
+    b->internal_head = (b->internal_head + 1) & (b->internal_cap - 1);
+    b->internal_count--;
+    return p;
+}
+
+enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    struct broker_ack *ack = NULL;
+    if (!sl_topic_valid(sl_msg_topic(m)) || !trie_depth_ok(sl_msg_topic(m)))
+        return SL_INVALID;
+    if (b->internal_count == BROKER_INTERNAL_QUEUE_MAX || !internal_room(b) ||
+        (receipt && !(ack = broker_ack_hold(receipt)))) {
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+        return SL_LIMIT;
+    }
+    b->internal[(b->internal_head + b->internal_count++) & (b->internal_cap - 1)] =
+        (struct internal_publish){ sl_msg_ref(m), ack };
+    return SL_OK;
+}
+
 bool broker_publish(struct broker *b, struct sl_msg *m)
 {
-    if (b->internal_count == BROKER_INTERNAL_QUEUE_MAX || !sl_topic_valid(sl_msg_topic(m)) ||
-        !trie_depth_ok(sl_msg_topic(m)))
-        return false;
-    if (b->internal_count == b->internal_cap) {
-        uint32_t cap = b->internal_cap ? b->internal_cap * 2 : 64;
-        struct sl_msg **larger = malloc(cap * sizeof(struct sl_msg *));
-        if (!larger)
-            return false;
-        for (uint32_t i = 0; i < b->internal_count; i++)
-            larger[i] = b->internal[(b->internal_head + i) & (b->internal_cap - 1)];
-        free(b->internal);
-        b->internal = larger;
-        b->internal_cap = cap;
-        b->internal_head = 0;
-    }
-    b->internal[(b->internal_head + b->internal_count++) & (b->internal_cap - 1)] = sl_msg_ref(m);
-    return true;
+    return broker_publish_for(b, m, NULL) == SL_OK;
 }
 
 static void on_again(uv_idle_t *h)
@@ -167,20 +193,30 @@ static void on_again(uv_idle_t *h)
     (void)h; /* only keeps the loop from sleeping: check does the work */
 }
 
+/* With an acknowledgement that is held for it, whoever takes the message may hold it further. What
+ * comes up only while the broker closes has found its rules gone: not safe, not acknowledged. */
+static void route_one_internal(struct broker *b, const struct internal_publish *p)
+{
+    struct broker_receipt receipt = { .ack = p->ack,
+                                      .reason = b->closing ? MQTT_RC_SHUTTING_DOWN : 0 };
+    struct topic_entry *e = subs_lookup(&b->subs, sl_msg_topic(p->msg));
+    if (e) {
+        topic_entry_observe(e, sl_msg_payload(p->msg), p->msg->wall_ms);
+        hand_out(b, e, p->msg, p->ack ? &receipt : NULL);
+    } else {
+        broker_receipt_refuse(&receipt, MQTT_RC_QUOTA_EXCEEDED);
+        broker_count_drop(b, BROKER_DROP_INTERNAL);
+    }
+    if (p->ack)
+        broker_ack_release(p->ack, receipt.reason);
+    sl_msg_unref(p->msg);
+}
+
 static void route_internal(struct broker *b)
 {
     for (unsigned n = 0; b->internal_count > 0 && n < ROUTE_PER_TURN; n++) {
-        struct sl_msg *m = b->internal[b->internal_head];
-        b->internal_head = (b->internal_head + 1) & (b->internal_cap - 1);
-        b->internal_count--;
-        struct topic_entry *e = subs_lookup(&b->subs, sl_msg_topic(m));
-        if (e) {
-            topic_entry_observe(e, sl_msg_payload(m), m->wall_ms);
-            hand_out(b, e, m, NULL);
-        } else {
-            broker_count_drop(b, BROKER_DROP_INTERNAL);
-        }
-        sl_msg_unref(m);
+        struct internal_publish p = internal_take(b);
+        route_one_internal(b, &p);
     }
     if (b->internal_count > 0)
         (void)uv_idle_start(&b->again, on_again); /* cannot fail with a callback */
@@ -356,9 +392,9 @@ void broker_release(struct broker *b)
     free_buried(b);
     free(b->buried);
     while (b->internal_count > 0) {
-        sl_msg_unref(b->internal[b->internal_head]);
-        b->internal_head = (b->internal_head + 1) & (b->internal_cap - 1);
-        b->internal_count--;
+        struct internal_publish p = internal_take(b);
+        ack_unref(p.ack); /* its session is gone: there is nobody to tell */
+        sl_msg_unref(p.msg);
     }
     free(b->internal);
     subs_free(&b->subs);
@@ -388,6 +424,10 @@ void broker_pause(struct broker *b)
     for (uint32_t i = 0; i < b->client_count; i++)
         if (b->clients[i]->state != CLIENT_CLOSING)
             b->clients[i]->transport->read(b->clients[i], false);
+    /* What taps have published goes its way while they are all there. They may publish more, but
+     * not for ever: a bound all the same. */
+    for (unsigned turns = 0; b->internal_count > 0 && turns < PAUSE_TURNS_MAX; turns++)
+        route_internal(b);
 }
 
 void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)

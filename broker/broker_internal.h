@@ -16,6 +16,11 @@
 struct client;
 struct session;
 
+struct internal_publish {
+    struct sl_msg *msg;
+    struct broker_ack *ack; /* held for it; NULL when nobody waits */
+};
+
 struct broker {
     struct broker_options options;
     struct subs subs;
@@ -35,7 +40,7 @@ struct broker {
     int64_t now_ms; /* of this loop turn; 0: not read yet */
 
     /* Published from inside, waiting for its turn. */
-    struct sl_msg **internal;
+    struct internal_publish *internal;
     uint32_t internal_cap, internal_head, internal_count;
 
     struct broker_listener *listeners;

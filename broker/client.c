@@ -209,7 +209,7 @@ void client_hold_input(struct client *c, bool on)
     if (c->input_held == on || c->state == CLIENT_CLOSING)
         return;
     c->input_held = on;
-    c->transport->read(c, !on);
+    c->transport->read(c, !on && !c->broker->paused);
     if (!on && c->in.len > 0)
         parse_kept(c);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "acks.h"
 #include "peer.h"
 
 static void assert_text(struct sl_slice got, const char *want)
@@ -581,6 +582,132 @@ static void inside_publishes_are_queued(void **state)
     rig_close(&r);
 }
 
+/* A tap that answers a message on "in" with one on "out", and asks the publisher to wait for it. */
+static void answer_on_out(void *ctx, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    struct rig *r = ctx;
+    (void)m;
+    struct sl_msg *out = message(r, "out", "hold", SL_MSG_NO_EXPIRY),
+                  *bad = message(r, "out/#", "hold", SL_MSG_NO_EXPIRY);
+    assert_int_equal(broker_publish_for(r->broker, out, receipt), SL_OK);
+    assert_int_equal(broker_publish_for(r->broker, bad, receipt), SL_INVALID);
+    sl_msg_unref(out);
+    sl_msg_unref(bad);
+}
+
+static void claims_follow_their_message(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    struct holder h = { 0 };
+    rig_open(&r, NULL);
+    online(&p, &r, MQTT_V311, "p");
+    struct broker_tap *first = broker_tap(r.broker, sl_str("in"), answer_on_out, &r);
+    peer_publish(&p, "in", "x", 1, false, 1);
+    assert_int_equal(peer_next_ack(&p, MQTT_PUBACK, NULL), 1); /* nobody holds what followed */
+    struct broker_tap *second = broker_tap(r.broker, sl_str("out"), hold, &h);
+    peer_publish(&p, "in", "x", 1, false, 2);
+    peer_publish(&p, "in", "x", 2, false, 3);
+    assert_true(peer_quiet(&p));
+    assert_int_equal(h.count, 2);
+    broker_ack_release(h.acks[0], MQTT_RC_SUCCESS);
+    broker_ack_release(h.acks[1], MQTT_RC_SUCCESS);
+    rig_turn(&r);
+    assert_int_equal(peer_next_ack(&p, MQTT_PUBACK, NULL), 2);
+    assert_int_equal(peer_next_ack(&p, MQTT_PUBREC, NULL), 3);
+    broker_untap(r.broker, first);
+    broker_untap(r.broker, second);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
+static void a_full_queue_refuses_the_claim(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    uint8_t reason;
+    rig_open(&r, NULL);
+    online(&p, &r, MQTT_V5, "p");
+    struct sl_msg *m = message(&r, "elsewhere", "x", SL_MSG_NO_EXPIRY);
+    while (broker_publish(r.broker, m)) {
+        /* until it is full */
+    }
+    struct session *s = p.client.session;
+    struct broker_receipt receipt = { .session = s };
+    assert_int_equal(broker_publish_for(r.broker, m, &receipt), SL_LIMIT);
+    assert_int_equal(receipt.reason, MQTT_RC_QUOTA_EXCEEDED);
+    assert_null(receipt.ack);
+    rig_turn(&r);
+    sl_msg_unref(m);
+    peer_publish(&p, "none", "x", 1, false, 1);
+    assert_int_equal(peer_next_ack(&p, MQTT_PUBACK, &reason), 1);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
+/* Stopping: what taps have published goes its way first, and a client that is let go on after that
+ * is not read. */
+static void pausing_routes_what_is_queued(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    struct holder h = { 0 };
+    rig_open(&r, NULL);
+    online(&p, &r, MQTT_V311, "p");
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("t"), hold, &h);
+    for (uint16_t i = 1; i <= 4; i++)
+        peer_publish(&p, "t", "hold", 1, false, i);
+    assert_false(p.reading);
+    struct sl_msg *m = message(&r, "t", "x", SL_MSG_NO_EXPIRY);
+    assert_true(broker_publish(r.broker, m));
+    broker_pause(r.broker);
+    assert_int_equal(h.seen, 5);
+    for (size_t i = 0; i < h.count; i++)
+        broker_ack_release(h.acks[i], MQTT_RC_SUCCESS);
+    rig_turn(&r);
+    for (uint16_t i = 1; i <= 4; i++)
+        assert_int_equal(peer_next_ack(&p, MQTT_PUBACK, NULL), i);
+    assert_false(p.reading);
+    sl_msg_unref(m);
+    broker_untap(r.broker, tap);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
+static void on_broker_closed(void *ctx)
+{
+    ((struct rig *)ctx)->closed = true;
+}
+
+/* A broker that closes has no rules any more: what is still queued for them is not acknowledged. */
+static void closing_acknowledges_nothing_new(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    rig_open(&r, NULL);
+    online(&p, &r, MQTT_V311, "p");
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("in"), answer_on_out, &r);
+    broker_pause(r.broker);
+    struct broker_receipt receipt = { .session = p.client.session };
+    struct sl_msg *m = message(&r, "out", "x", SL_MSG_NO_EXPIRY);
+    assert_int_equal(broker_publish_for(r.broker, m, &receipt), SL_OK);
+    client_queue_ack(&p.client, MQTT_PUBACK, 7, 0, receipt.ack);
+    ack_unref(receipt.ack);
+    broker_untap(r.broker, tap);
+    broker_close(r.broker, on_broker_closed, &r);
+    assert_true(peer_quiet(&p));
+    assert_false(p.open);
+    sl_msg_unref(m);
+    sl_buf_free(&p.received);
+    (void)uv_run(&r.loop, UV_RUN_DEFAULT);
+    assert_true(r.closed);
+    assert_int_equal(uv_loop_close(&r.loop), 0);
+}
+
 static void expiry_counts_down(void **state)
 {
     (void)state;
@@ -814,6 +941,10 @@ int main(void)
         cmocka_unit_test(held_longer_than_the_session),
         cmocka_unit_test(receive_maximum),
         cmocka_unit_test(inside_publishes_are_queued),
+        cmocka_unit_test(claims_follow_their_message),
+        cmocka_unit_test(a_full_queue_refuses_the_claim),
+        cmocka_unit_test(pausing_routes_what_is_queued),
+        cmocka_unit_test(closing_acknowledges_nothing_new),
         cmocka_unit_test(expiry_counts_down),
         cmocka_unit_test(silence_is_ended),
         cmocka_unit_test(slow_reader_loses_qos0_only),

@@ -52,8 +52,8 @@ SL_NODISCARD enum sl_code broker_open(struct broker **ret, const struct broker_o
 /* Stop taking connections and messages; connected clients are told (DISCONNECT 0x8B) and closed,
  * then closed(ctx) is called from the loop and the broker is gone. */
 void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx);
-/* The first half of stopping: no new connections, nothing more is read; pending acknowledgements
- * still go out. */
+/* The first half of stopping: no new connections, nothing more is read, what taps have published is
+ * routed; pending acknowledgements still go out. Not from inside a tap. */
 void broker_pause(struct broker *b);
 
 /* ---- listeners ---- */
@@ -109,6 +109,12 @@ void broker_receipt_refuse(struct broker_receipt *r, uint8_t reason); /* accepts
 /* Publish from inside. Never delivers before it returns: queued (bounded) and routed later in this
  * loop turn. Takes its own reference. False when the queue is full or the topic is not valid. */
 SL_NODISCARD bool broker_publish(struct broker *b, struct sl_msg *m);
+/* The same from inside a tap, for a message that follows from the one it was handed: receipt's
+ * acknowledgement waits until this one, too, is safe with whoever takes it. receipt may be NULL.
+ * SL_INVALID: the topic is not valid. SL_LIMIT: the queue is full or memory is out, and receipt is
+ * refused. */
+SL_NODISCARD enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m,
+                                             struct broker_receipt *receipt);
 
 /* ---- looking at it ---- */
 
