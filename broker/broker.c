@@ -188,11 +188,6 @@ bool broker_publish(struct broker *b, struct sl_msg *m)
     return broker_publish_for(b, m, NULL) == SL_OK;
 }
 
-static void on_again(uv_idle_t *h)
-{
-    (void)h; /* only keeps the loop from sleeping: check does the work */
-}
-
 /* With an acknowledgement that is held for it, whoever takes the message may hold it further. What
  * comes up only while the broker closes has found its rules gone: not safe, not acknowledged. */
 static void route_one_internal(struct broker *b, const struct internal_publish *p)
@@ -218,10 +213,6 @@ static void route_internal(struct broker *b)
         struct internal_publish p = internal_take(b);
         route_one_internal(b, &p);
     }
-    if (b->internal_count > 0)
-        (void)uv_idle_start(&b->again, on_again); /* cannot fail with a callback */
-    else
-        (void)uv_idle_stop(&b->again);
 }
 
 struct retained_send {
@@ -294,6 +285,11 @@ void broker_mark_dirty(struct broker *b, struct client *c)
     b->dirty = c;
 }
 
+static void on_again(uv_idle_t *h)
+{
+    (void)h; /* only keeps the loop from sleeping: check does the work */
+}
+
 void broker_flush(struct broker *b)
 {
     route_internal(b);
@@ -301,10 +297,14 @@ void broker_flush(struct broker *b)
         struct client *c = b->dirty;
         b->dirty = c->dirty_next;
         c->dirty = false;
-        c->transport->flush(c);
+        client_turn(c);
     }
     free_buried(b);
     b->now_ms = 0;
+    if (b->internal_count > 0)
+        (void)uv_idle_start(&b->again, on_again); /* cannot fail with a callback */
+    else
+        (void)uv_idle_stop(&b->again); /* always 0 */
 }
 
 static void on_prepare(uv_prepare_t *h)
@@ -340,8 +340,9 @@ static void on_tick(uv_timer_t *h)
 {
     struct broker *b = h->data;
     int64_t now = broker_now(b);
-    /* A closed client leaves the list later, from its transport's callback, so indices hold. */
-    for (uint32_t i = 0; i < b->client_count; i++)
+    /* A closed client leaves the list later, from its transport's callback, so indices hold. While
+     * paused nobody is read, so nobody's silence counts. */
+    for (uint32_t i = 0; i < b->client_count && !b->paused; i++)
         client_check_time(b->clients[i], now);
     listeners_tick(b);
     expire_sessions(b, now);

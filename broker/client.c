@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define CLIENT_ANSWERS_MAX ((size_t)64 * 1024)
+
 bool client_open(struct client *c, struct broker *b, const struct client_transport *transport)
 {
     *c = (struct client){
@@ -148,7 +150,20 @@ static void handle_frame(struct client *c, const struct mqtt_frame *f)
 
 static bool may_parse(const struct client *c)
 {
-    return c->state != CLIENT_CLOSING && !c->input_held && !c->broker->paused;
+    return c->state != CLIENT_CLOSING && !c->held && !c->broker->paused;
+}
+
+static size_t output_left(const struct client *c)
+{
+    return outq_left(&c->out) + c->unsent;
+}
+
+/* Publishes stop at max_queued_bytes by themselves; what passes it by this much are answers to a
+ * client that does not read them. */
+static void hold_if_deaf(struct client *c)
+{
+    if (output_left(c) > c->broker->options.max_queued_bytes + CLIENT_ANSWERS_MAX)
+        client_hold_input(c, HOLD_OUTPUT);
 }
 
 static void parse(struct client *c, struct sl_cursor *in)
@@ -162,11 +177,11 @@ static void parse(struct client *c, struct sl_cursor *in)
         case MQTT_FRAME_MALFORMED: protocol_fault(c, MQTT_RC_MALFORMED, NULL); return;
         case MQTT_FRAME_OK: handle_frame(c, &f); break;
         }
-        if (c->state ==
-            CLIENT_AUTHENTICATING) { /* CONNECT is decoded again when the answer is there */
-            *in = before;
+        if (c->state == CLIENT_AUTHENTICATING) {
+            *in = before; /* CONNECT is decoded again when the answer is there */
             return;
         }
+        hold_if_deaf(c);
     }
 }
 
@@ -204,14 +219,34 @@ void client_receive(struct client *c, struct sl_slice bytes)
         keep(c, sl_cursor_rest(&in));
 }
 
-void client_hold_input(struct client *c, bool on)
+void client_hold_input(struct client *c, enum client_hold why)
 {
-    if (c->input_held == on || c->state == CLIENT_CLOSING)
+    if (c->state == CLIENT_CLOSING)
         return;
-    c->input_held = on;
-    c->transport->read(c, !on && !c->broker->paused);
-    if (!on && c->in.len > 0)
+    c->held |= (uint8_t)why;
+    c->resume = false;
+    c->transport->read(c, false);
+}
+
+void client_release_input(struct client *c, enum client_hold why)
+{
+    if (!(c->held & why) || c->state == CLIENT_CLOSING)
+        return;
+    c->held &= (uint8_t)~why;
+    if (c->held)
+        return;
+    c->last_in_ms = broker_now(c->broker); /* it could not be heard while it was held */
+    c->resume = true;
+    broker_mark_dirty(c->broker, c);
+}
+
+static void resume_input(struct client *c)
+{
+    c->resume = false;
+    if (c->in.len > 0)
         parse_kept(c);
+    if (may_parse(c))
+        c->transport->read(c, true);
 }
 
 void client_eof(struct client *c)
@@ -295,7 +330,7 @@ void client_check_time(struct client *c, int64_t now)
 {
     if (c->state == CLIENT_NEW && now - c->opened_ms > c->broker->options.connect_timeout_ms)
         client_close(c, 0, "no CONNECT within connect_timeout");
-    else if (c->state == CLIENT_CONNECTED && c->keep_alive_ms && !c->input_held &&
+    else if (c->state == CLIENT_CONNECTED && c->keep_alive_ms && !c->held &&
              now - c->last_in_ms > c->keep_alive_ms)
         client_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT,
                      "keep-alive passed one and a half times"); /* [MQTT-3.1.2-22] */
@@ -310,20 +345,21 @@ struct sl_buf *client_out(struct client *c)
     return outq_bytes(&c->out, &c->broker->pool);
 }
 
-static size_t output_left(const struct client *c)
-{
-    return outq_left(&c->out) + c->unsent;
-}
-
 bool client_accepts_output(const struct client *c)
 {
     return c->state == CLIENT_CONNECTED && output_left(c) < c->broker->options.max_queued_bytes;
 }
 
-void client_drained(struct client *c)
+void client_turn(struct client *c)
 {
-    if (c->session)
-        session_pump(c->session);
+    if (c->resume && may_parse(c))
+        resume_input(c);
+    c->transport->flush(c);
+    if (c->state != CLIENT_CONNECTED)
+        return;
+    if (output_left(c) <= c->broker->options.max_queued_bytes)
+        client_release_input(c, HOLD_OUTPUT);
+    session_pump(c->session);
 }
 
 enum frame_result client_send_publish(struct client *c, struct frame_request *r,
@@ -439,7 +475,6 @@ void session_ack_resolved(struct session *s, struct broker_ack *a)
         return;
     struct client *c = s->client;
     flush_acks(c);
-    if (c->input_held && c->state == CLIENT_CONNECTED &&
-        c->ack_count < c->broker->options.receive_maximum)
-        client_hold_input(c, false);
+    if (c->ack_count <= c->broker->options.receive_maximum / 2) /* many at once are cheaper */
+        client_release_input(c, HOLD_ACKS);
 }

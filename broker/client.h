@@ -30,6 +30,13 @@ enum client_state {
     CLIENT_CLOSING,        /* no session; only output is left */
 };
 
+/* Why a client's input is neither read nor parsed; bits of `held`. */
+enum client_hold {
+    HOLD_AUTH = 1,   /* CONNECT waits for the answer about its password */
+    HOLD_ACKS = 2,   /* as many acknowledgements wait as an older client may have */
+    HOLD_OUTPUT = 4, /* it asks on and on without reading the answers */
+};
+
 struct ack_slot {
     struct broker_ack *ack; /* a reference, or NULL: nothing holds it back but those before it */
     uint16_t packet_id;
@@ -48,7 +55,9 @@ struct client {
     size_t unsent;    /* bytes the transport has taken from out and not got rid of */
     enum client_state state;
     enum mqtt_version version;
-    bool dirty, input_held, clean_disconnect;
+    uint8_t held; /* enum client_hold */
+    bool resume;  /* nothing holds the input any more: to be parsed and read in this turn */
+    bool dirty, clean_disconnect;
     bool cert_name;                /* username comes from a verified certificate */
     uint16_t receive_max;          /* of the client */
     uint32_t max_packet;           /* the client's maximum packet size */
@@ -73,8 +82,10 @@ SL_NODISCARD bool client_open(struct client *c, struct broker *b,
 void client_fini(struct client *c);
 
 void client_receive(struct client *c, struct sl_slice bytes);
-void client_eof(struct client *c);     /* the peer closed, or the transport failed */
-void client_drained(struct client *c); /* output went down: more may be sent */
+void client_eof(struct client *c); /* the peer closed, or the transport failed */
+/* The end of a loop turn in which something happened: input that was held, output, and what waited
+ * for room in it. */
+void client_turn(struct client *c);
 /* Once a second: keep-alive and CONNECT time-out. */
 void client_check_time(struct client *c, int64_t now_mono_ms);
 
@@ -102,8 +113,10 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f);
  * reference to ack. */
 void client_queue_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
                       struct broker_ack *ack);
-/* Hold or release input; released input is parsed at once. */
-void client_hold_input(struct client *c, bool on);
+void client_hold_input(struct client *c, enum client_hold why);
+/* What was kept is parsed at the end of the turn, never before this returns: acknowledgements are
+ * released in the middle of routes, and a route must not begin inside another. */
+void client_release_input(struct client *c, enum client_hold why);
 /* The connection goes before the answer came. */
 void broker_auth_abandon(struct broker_auth *auth);
 /* The session leaves: will, expiry. */

@@ -244,7 +244,7 @@ static void finish_auth(struct client *c, bool ok)
     else
         refuse(c, p.version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
     sl_buf_consume(&c->in, f.size);
-    client_hold_input(c, false);
+    client_release_input(c, HOLD_AUTH);
 }
 
 void broker_auth_done(struct broker_auth *auth, bool ok)
@@ -281,7 +281,7 @@ static void ask(struct client *c, const struct mqtt_connect *p)
     if (!auth->answered) {
         c->auth = auth;
         c->state = CLIENT_AUTHENTICATING;
-        client_hold_input(c, true);
+        client_hold_input(c, HOLD_AUTH);
         return;
     }
     bool ok = auth->ok;

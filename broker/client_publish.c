@@ -135,7 +135,7 @@ static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
     /* Older versions know no receive maximum: reading pauses until acknowledgements have gone out.
      */
     if (c->version != MQTT_V5 && c->ack_count >= c->broker->options.receive_maximum)
-        client_hold_input(c, true);
+        client_hold_input(c, HOLD_ACKS);
 }
 
 void client_handle_publish(struct client *c, const struct mqtt_frame *f)

@@ -163,7 +163,6 @@ static void on_written(uv_write_t *req, int status)
         return;
     }
     broker_mark_dirty(n->client.broker, &n->client);
-    client_drained(&n->client);
 }
 
 /* What the socket did not take at once. Exactly one of q and wire has something left. */

@@ -176,6 +176,13 @@ void peer_connect(struct peer *p, const char *id, bool clean, uint32_t session_e
     peer_send_connect(p, &c);
 }
 
+void peer_online(struct peer *p, struct rig *r, enum mqtt_version v, const char *id)
+{
+    peer_open(p, r, v);
+    peer_connect(p, id, true, 0);
+    (void)peer_next(p, MQTT_CONNACK);
+}
+
 void peer_drop(struct peer *p)
 {
     client_eof(&p->client);
@@ -205,6 +212,14 @@ struct mqtt_frame peer_next(struct peer *p, enum mqtt_type type)
     f.body.ptr = kept;
     sl_buf_consume(&p->received, f.size);
     return f;
+}
+
+void peer_expect_disconnect(struct peer *p, uint8_t reason)
+{
+    struct mqtt_frame f = peer_next(p, MQTT_DISCONNECT);
+    assert_int_equal(f.body.len ? f.body.ptr[0] : 0, reason);
+    assert_false(p->open);
+    sl_buf_free(&p->received);
 }
 
 bool peer_quiet(struct peer *p)

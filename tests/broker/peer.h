@@ -39,6 +39,8 @@ void rig_seconds(struct rig *r, int seconds);
 
 void peer_open(struct peer *p, struct rig *r, enum mqtt_version v);
 void peer_connect(struct peer *p, const char *id, bool clean, uint32_t session_expiry_s);
+/* Opened, connected with a clean session, CONNACK read. */
+void peer_online(struct peer *p, struct rig *r, enum mqtt_version v, const char *id);
 void peer_send_connect(struct peer *p, const struct mqtt_connect *c);
 void peer_send(struct peer *p, const struct sl_buf *bytes);
 /* The connection breaks. */
@@ -51,6 +53,8 @@ void peer_ack(struct peer *p, enum mqtt_type type, uint16_t id, uint8_t reason);
 
 /* The next packet the broker sent; fails the test when there is none or it has another type. */
 struct mqtt_frame peer_next(struct peer *p, enum mqtt_type type);
+/* It must be a DISCONNECT with this reason, after which the connection is closed. */
+void peer_expect_disconnect(struct peer *p, uint8_t reason);
 bool peer_quiet(struct peer *p); /* nothing was sent that is not read yet */
 struct mqtt_publish peer_next_publish(struct peer *p);
 uint16_t peer_next_ack(struct peer *p, enum mqtt_type type, uint8_t *ret_reason);

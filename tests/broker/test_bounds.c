@@ -1,0 +1,212 @@
+/* test_bounds.c - what hostile, slow and forgetful clients cannot do to the broker: every bound is
+ * reached here once. Without sockets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "peer.h"
+
+static uint64_t drops(struct rig *r, enum broker_drop d)
+{
+    struct broker_stats s;
+    broker_get_stats(r->broker, &s);
+    return s.dropped[d];
+}
+
+static void unstick(struct peer *p)
+{
+    p->stuck = false;
+    broker_mark_dirty(p->rig->broker, &p->client);
+    rig_turn(p->rig);
+}
+
+/* ---- taps that hold acknowledgements ---- */
+
+struct holder {
+    struct broker_ack *acks[64];
+    size_t count;
+    bool release_on_next; /* the next message that comes lets all of them go, from inside the tap */
+};
+
+static void release_all(struct holder *h, uint8_t reason)
+{
+    size_t n = h->count;
+    h->count = 0;
+    for (size_t i = 0; i < n; i++)
+        broker_ack_release(h->acks[i], reason);
+}
+
+static void hold(void *ctx, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    struct holder *h = ctx;
+    (void)m;
+    if (h->release_on_next) {
+        h->release_on_next = false;
+        release_all(h, MQTT_RC_SUCCESS);
+    } else if (receipt) {
+        h->acks[h->count++] = broker_ack_hold(receipt);
+    }
+}
+
+/* ---- input that is held ---- */
+
+/* One client's publish releases the acknowledgements another's input waits for. What that one has
+ * sent meanwhile must wait for the end of the turn: a route inside a route would free the answer
+ * that the outer one still reads. */
+static void no_route_begins_inside_another(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer waits, other;
+    struct holder h = { 0 };
+    struct sl_buf b = { 0 };
+    rig_open(&r, NULL); /* receive_maximum 4 */
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("#"), hold, &h);
+    peer_online(&waits, &r, MQTT_V311, "waits");
+    peer_online(&other, &r, MQTT_V311, "other");
+    for (uint16_t i = 1; i <= 4 + TOPIC_CACHE_MAX + 8; i++) {
+        char topic[16];
+        (void)snprintf(topic, sizeof topic, "t/%u", i);
+        struct mqtt_publish m = { .qos = i <= 4, .packet_id = i, .topic = sl_str(topic) };
+        mqtt_encode_publish(&b, MQTT_V311, &m);
+    }
+    peer_send(&waits, &b);
+    sl_buf_free(&b);
+    assert_int_equal(h.count, 4);
+    assert_false(waits.reading);
+    h.release_on_next = true;
+    peer_publish(&other, "go", "", 0, false, 0);
+    assert_true(waits.reading);
+    assert_int_equal(waits.client.in.len, 0);
+    for (uint16_t i = 1; i <= 4; i++)
+        assert_int_equal(peer_next_ack(&waits, MQTT_PUBACK, NULL), i);
+    peer_drop(&waits);
+    peer_drop(&other);
+    broker_untap(r.broker, tap);
+    rig_close(&r);
+}
+
+/* A client cannot be blamed for silence while it was not listened to. */
+static void held_input_is_not_silence(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    struct holder h = { 0 };
+    struct mqtt_connect c = {
+        .version = MQTT_V311, .clean_start = true, .client_id = sl_str("p"), .keep_alive_s = 20
+    };
+    rig_open(&r, NULL);
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("#"), hold, &h);
+    peer_open(&p, &r, MQTT_V311);
+    peer_send_connect(&p, &c);
+    for (uint16_t i = 1; i <= 4; i++)
+        peer_publish(&p, "t", "", 1, false, i);
+    assert_false(p.reading);
+    rig_seconds(&r, 100);
+    assert_true(p.open);
+    release_all(&h, MQTT_RC_SUCCESS);
+    rig_seconds(&r, 30);
+    assert_true(p.open && p.reading);
+    rig_seconds(&r, 1);
+    assert_false(p.open);
+    sl_buf_free(&p.received);
+    broker_untap(r.broker, tap);
+    rig_close(&r);
+}
+
+static void paused_broker_reads_nothing(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p, idle;
+    struct holder h = { 0 };
+    struct mqtt_connect c = {
+        .version = MQTT_V5, .clean_start = true, .client_id = sl_str("i"), .keep_alive_s = 1
+    };
+    rig_open(&r, NULL);
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("#"), hold, &h);
+    peer_online(&p, &r, MQTT_V311, "p");
+    peer_open(&idle, &r, MQTT_V5);
+    peer_send_connect(&idle, &c);
+    for (uint16_t i = 1; i <= 4; i++)
+        peer_publish(&p, "t", "", 1, false, i);
+    broker_pause(r.broker);
+    release_all(&h, MQTT_RC_SUCCESS);
+    rig_turn(&r);
+    for (uint16_t i = 1; i <= 4; i++) /* what is safe is still acknowledged */
+        assert_int_equal(peer_next_ack(&p, MQTT_PUBACK, NULL), i);
+    assert_false(p.reading);
+    rig_seconds(&r, 5);
+    assert_true(idle.open); /* it may well have sent PINGREQ */
+    peer_drop(&p);
+    peer_drop(&idle);
+    broker_untap(r.broker, tap);
+    rig_close(&r);
+}
+
+/* Asks on and on and never reads an answer. */
+static void deaf_client_is_not_read(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    struct sl_buf b = { 0 };
+    rig_open(&r, NULL); /* 100,000 bytes of output, and 64 KiB of answers */
+    peer_online(&p, &r, MQTT_V5, "p");
+    for (int i = 0; i < 1000; i++)
+        mqtt_encode_pingreq(&b);
+    p.stuck = true;
+    for (int i = 0; i < 1000 && p.reading; i++)
+        peer_send(&p, &b);
+    assert_false(p.reading);
+    assert_in_range(outq_left(&p.client.out), 165536, 167000);
+    assert_true(p.client.in.len < 2000);
+    unstick(&p);
+    assert_true(p.reading);
+    assert_int_equal(p.client.in.len, 0);
+    sl_buf_free(&b);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
+/* Output that was full when a QoS 1 message came, and then goes out at once: nothing else will
+ * happen on this connection that could send what waits. */
+static void queue_is_sent_when_output_has_gone(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p, from;
+    char big[4000];
+    rig_open(&r, NULL);
+    peer_online(&from, &r, MQTT_V311, "from");
+    peer_online(&p, &r, MQTT_V311, "p");
+    peer_subscribe(&p, "t", 1);
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    p.stuck = true;
+    while (drops(&r, BROKER_DROP_SLOW_READER) == 0)
+        peer_publish(&from, "t", big, 0, false, 0);
+    peer_publish(&from, "t", "waits", 1, false, 1);
+    assert_int_equal(p.client.session->queue.count, 1);
+    unstick(&p);
+    assert_int_equal(p.client.session->queue.count, 0);
+    peer_drop(&p);
+    peer_drop(&from);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_route_begins_inside_another),
+        cmocka_unit_test(held_input_is_not_silence),
+        cmocka_unit_test(paused_broker_reads_nothing),
+        cmocka_unit_test(deaf_client_is_not_read),
+        cmocka_unit_test(queue_is_sent_when_output_has_gone),
+    };
+    return cmocka_run_group_tests_name("bounds", tests, NULL, NULL);
+}
