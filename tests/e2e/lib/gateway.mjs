@@ -136,7 +136,13 @@ export class Gateway {
     }
 
     /** Waits until nothing is left for the cloud. */
-    drained(timeout) {
-        return until('the queue is empty', async () => (await this.status()).store.messages === 0, timeout);
+    async drained(timeout) {
+        let last;
+        try {
+            await until('the queue is empty', async () => (last = await this.status()).store.messages === 0, timeout);
+        } catch (error) {
+            error.message += `: ${JSON.stringify({ store: last?.store, cloud: last?.cloud })}`;
+            throw error;
+        }
     }
 }

@@ -46,7 +46,7 @@ class Scenario {
     /** An MQTT.js client that does not come back by itself. `where`: a gateway, or a URL. */
     async client(where, options = {}) {
         const url = typeof where === 'string' ? where : `mqtt://127.0.0.1:${where.port}`;
-        const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 10000, ...options });
+        const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 10000, ...options }, false);
         client.on('error', () => {}); // what matters shows in the promises
         this.defer(() => client.endAsync(true));
         return client;

@@ -1,0 +1,110 @@
+// crash.test.mjs - kill -9 at random moments, at least a hundred times. Whatever was acknowledged must reach the cloud,
+// in order, and repeats only under the same sluice-id.
+//
+// Every publisher counts its messages and never publishes one again, so each number may have one identity only. The
+// cloud is up in some rounds, away in others, and comes or goes while messages are under way.
+//
+//   SLUICE_ROUNDS=1000 SLUICE_SEED=42 node --test crash.test.mjs
+import assert from 'node:assert/strict';
+import { checkOrder, dedup, parseId } from './lib/cloud.mjs';
+import { scenario } from './lib/scenario.mjs';
+import { sleep, within } from './lib/system.mjs';
+
+const ROUNDS = Number(process.env.SLUICE_ROUNDS ?? 110);
+const SEED = Number(process.env.SLUICE_SEED ?? Math.floor(Math.random() * 1e9));
+const IN_FLIGHT = 20;
+const PER_ROUND = 300; // of one publisher: bounds what has to drain at the end
+
+/** mulberry32: the same seed gives the same moments. */
+function random(seed) {
+    return () => {
+        seed = (seed + 0x6d2b79f5) | 0;
+        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+        return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    };
+}
+
+const rules = [
+    { name: 'alert', sql: "SELECT * FROM 'crash/alert/+'", to: [{ cloud: 'up/${topic(3)}', lane: 'alert' }] },
+    { name: 'telemetry', sql: "SELECT * FROM 'crash/telemetry/+'", to: [{ cloud: 'up/${topic(3)}' }] },
+];
+
+class Publisher {
+    constructor(name, lane, version) {
+        Object.assign(this, { name, lane, version, next: 0, acknowledged: new Set() });
+    }
+
+    /** Publishes with a full window until the connection ends, which it always does. */
+    async work(s, gateway) {
+        const client = await s.client(gateway, { clientId: this.name, protocolVersion: this.version });
+        client.once('close', () => client.end(true)); // what is under way fails now, and is not sent again
+        const end = this.next + PER_ROUND;
+        const one = async () => {
+            while (client.connected && this.next < end) {
+                const n = this.next++;
+                await client.publishAsync(`crash/${this.lane}/${this.name}`, JSON.stringify({ n, by: this.name }), { qos: 1 });
+                this.acknowledged.add(n);
+            }
+        };
+        await Promise.all(Array.from({ length: IN_FLIGHT }, one));
+    }
+}
+
+scenario(`${ROUNDS} times kill -9 under load, seed ${SEED}`, { timeout: 1800000 }, async (s, t) => {
+    t.diagnostic(`SLUICE_SEED=${SEED}`);
+    const chance = random(SEED);
+    const cloud = await s.cloud({ observe: 'up/#', lean: true });
+    const gateway = await s.gateway({
+        rules,
+        broker: { connect_rate: 10000 },
+        store: { spill_after: '20ms', commit_interval: '5ms' },
+        cloud: cloud.config({ limits: { publishes_per_second: 100000, bytes_per_second: '1GiB', in_flight: 200 } }),
+    });
+    const publishers = [
+        new Publisher('p1', 'telemetry', 4), new Publisher('p2', 'telemetry', 5),
+        new Publisher('p3', 'alert', 4), new Publisher('p4', 'telemetry', 5),
+    ];
+    let cloudUp = false;
+    const toggle = async () => {
+        await (cloudUp ? cloud.kill() : cloud.start());
+        cloudUp = !cloudUp;
+    };
+    for (let round = 0; round < ROUNDS; round++) {
+        if (chance() < 0.2) await toggle();
+        await gateway.start();
+        const work = Promise.allSettled(publishers.map((p) => p.work(s, gateway))); // they end by being cut off
+        const moment = sleep(chance() * 250);
+        if (chance() < 0.15) await toggle(); // in the middle of it
+        await moment;
+        await gateway.kill();
+        await within(20000, 'the publishers notice the end', work);
+    }
+    if (!cloudUp) await toggle();
+    await gateway.start();
+    await gateway.drained(60000);
+    // What mosquitto acknowledged it had passed on; the observer has read it when one more message has come through.
+    const last = await s.client(gateway, { protocolVersion: 5 });
+    await last.publishAsync('crash/telemetry/end', '{}', { qos: 1 });
+    await cloud.got('the last message', (m) => m.topic === 'up/end');
+    cloud.messages = cloud.messages.filter((m) => m.topic !== 'up/end');
+
+    const unique = dedup(cloud.messages);
+    checkOrder(unique);
+    for (const p of publishers) {
+        const arrived = unique.filter((m) => m.topic === `up/${p.name}`);
+        const numbers = arrived.map((m) => JSON.parse(m.text).n);
+        arrived.forEach((m) => assert.equal(parseId(m.id).lane, p.lane));
+        assert.equal(new Set(numbers).size, numbers.length, `${p.name}: one message under two identities`);
+        numbers.forEach((n, i) => assert(i === 0 || n > numbers[i - 1], `${p.name}: ${n} came after ${numbers[i - 1]}`));
+        const there = new Set(numbers);
+        const lost = [...p.acknowledged].filter((n) => !there.has(n));
+        assert.deepEqual(lost, [], `${p.name}: acknowledged, but not in the cloud`);
+        assert(p.acknowledged.size > ROUNDS, `${p.name}: only ${p.acknowledged.size} messages were acknowledged`);
+    }
+    const total = publishers.reduce((sum, p) => sum + p.acknowledged.size, 0);
+    t.diagnostic(`${total} acknowledged, ${unique.length} in the cloud, ${cloud.messages.length - unique.length} repeats`);
+    assert(cloud.messages.length > unique.length, 'no repeat at all: the crashes came at no interesting moment');
+    const { store } = await gateway.status();
+    assert.deepEqual(store.lanes.map((lane) => lane.lost), [0, 0, 0]);
+});
