@@ -9,11 +9,12 @@
 
 #define ROW_COLUMNS "number,wall_ms,mono_ms,boot,expiry_s,flags,topic,props,payload,crc"
 #define ROW_QUERIES(i, table)                                                                      \
-    [Q_ROW_ADD + (i)] = "INSERT OR REPLACE INTO " table "(" ROW_COLUMNS                            \
-                        ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",                                \
-                 [Q_ROW_DELETE + (i)] = "DELETE FROM " table " WHERE number BETWEEN ?1 AND ?2",    \
-                 [Q_ROW_READ + (i)] = "SELECT " ROW_COLUMNS " FROM " table                         \
-                                      " WHERE number>=?1 ORDER BY number LIMIT ?2"
+    [Q_ROW_ADD + (int)(i)] = "INSERT OR REPLACE INTO " table "(" ROW_COLUMNS                       \
+                             ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",                           \
+                 [Q_ROW_DELETE + (int)(i)] =                                                       \
+                     "DELETE FROM " table " WHERE number BETWEEN ?1 AND ?2",                       \
+                 [Q_ROW_READ + (int)(i)] = "SELECT " ROW_COLUMNS " FROM " table                    \
+                                           " WHERE number>=?1 ORDER BY number LIMIT ?2"
 
 static const char *const queries[Q_COUNT] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",

@@ -50,7 +50,7 @@ static void backoff_is_full_jitter(void **state)
         assert_true(most[s] <= window);
         assert_true(most[s] > window * 98 / 100);
         assert_true(least[s] < window * 2 / 100);
-        double mean = sum[s] / ROUNDS;
+        double mean = sum[s] / (double)ROUNDS;
         assert_true(mean > (double)window * 0.46 && mean < (double)window * 0.54);
         window = window * 2 < 120000 ? window * 2 : 120000;
     }
