@@ -1,4 +1,4 @@
-/* client.c - a connection's life: feeding, closing, output, acknowledgements in order. */
+/* client.c - a connection's life: feeding, closing, output. */
 #include "client.h"
 
 #include "broker_internal.h"
@@ -51,6 +51,18 @@ static void protocol_fault(struct client *c, uint8_t reason, const char *why)
     client_close(c, reason, why ? why : mqtt_reason_name(reason));
 }
 
+static bool handle_pubrel(struct client *c, uint16_t packet_id)
+{
+    const struct qos2_in *q = session_qos2_find(c->session, packet_id);
+    if (q && !q->received) { /* [MQTT-4.3.3-5] */
+        protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "PUBREL before PUBREC was sent");
+        return true;
+    }
+    client_send_ack(c, MQTT_PUBCOMP, packet_id, q ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
+    session_qos2_remove(c->session, packet_id);
+    return q != NULL;
+}
+
 static void handle_ack(struct client *c, const struct mqtt_frame *f)
 {
     struct mqtt_ack a;
@@ -69,12 +81,7 @@ static void handle_ack(struct client *c, const struct mqtt_frame *f)
             client_send_ack(c, MQTT_PUBREL, a.packet_id,
                             known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
         break;
-    case MQTT_PUBREL:
-        known = session_qos2_find(c->session, a.packet_id) != NULL;
-        session_qos2_remove(c->session, a.packet_id);
-        client_send_ack(c, MQTT_PUBCOMP, a.packet_id,
-                        known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
-        break;
+    case MQTT_PUBREL: known = handle_pubrel(c, a.packet_id); break;
     case MQTT_PUBCOMP: known = session_on_pubcomp(c->session, a.packet_id); break;
     }
     if (!known)
@@ -256,15 +263,6 @@ void client_eof(struct client *c)
 
 /* ---- closing ---- */
 
-static void drop_acks(struct client *c)
-{
-    for (uint32_t i = 0; i < c->ack_count; i++)
-        ack_unref(c->acks[(c->ack_head + i) & (c->ack_cap - 1)].ack);
-    free(c->acks);
-    c->acks = NULL;
-    c->ack_cap = c->ack_head = c->ack_count = c->qos1_waiting = 0;
-}
-
 static void publish_will(struct broker *b, struct sl_msg *will)
 {
     if (!broker_publish(b, will))
@@ -276,7 +274,7 @@ void client_detach(struct client *c, bool will)
     struct session *s = c->session;
     if (!s)
         return;
-    drop_acks(c);
+    client_drop_acks(c);
     c->session = NULL;
     s->client = NULL;
     s->offline_since_ms = broker_now(c->broker);
@@ -394,87 +392,4 @@ void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, 
 {
     mqtt_encode_ack(client_out(c), c->version, type,
                     &(struct mqtt_ack){ .packet_id = packet_id, .reason = reason });
-}
-
-/* ---- acknowledgements in order ---- */
-
-static void finish_ack(struct client *c, const struct ack_slot *slot)
-{
-    uint8_t reason = slot->reason;
-    if (slot->ack && slot->ack->reason > reason)
-        reason = slot->ack->reason;
-    enum mqtt_type type = (enum mqtt_type)slot->type;
-    bool never = reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_TOPIC_NAME_INVALID;
-    if (never && c->version != MQTT_V5) {
-        reason = MQTT_RC_SUCCESS; /* older versions cannot say no [MQTT-3.3.5-2 of 3.1.1] */
-    } else if (reason >= 0x80) {
-        if (type == MQTT_PUBREC)
-            session_qos2_remove(c->session, slot->packet_id);
-        if (c->version != MQTT_V5)
-            return; /* not safe, so not acknowledged: the client keeps it */
-    }
-    client_send_ack(c, type, slot->packet_id, reason);
-}
-
-static bool push_ack(struct client *c, struct ack_slot slot)
-{
-    if (c->ack_count == c->ack_cap) {
-        uint32_t cap = c->ack_cap ? c->ack_cap * 2 : 8;
-        struct ack_slot *larger = calloc(cap, sizeof *larger);
-        if (!larger)
-            return false;
-        for (uint32_t i = 0; i < c->ack_count; i++)
-            larger[i] = c->acks[(c->ack_head + i) & (c->ack_cap - 1)];
-        free(c->acks);
-        c->acks = larger;
-        c->ack_cap = cap;
-        c->ack_head = 0;
-    }
-    c->acks[(c->ack_head + c->ack_count++) & (c->ack_cap - 1)] = slot;
-    c->qos1_waiting += slot.type == MQTT_PUBACK;
-    return true;
-}
-
-/* Frees the ring when it is empty, so that an idle connection owns none. */
-static void flush_acks(struct client *c)
-{
-    while (c->ack_count > 0) {
-        struct ack_slot slot = c->acks[c->ack_head];
-        if (slot.ack && !ack_done(slot.ack))
-            return;
-        c->ack_head = (c->ack_head + 1) & (c->ack_cap - 1);
-        c->ack_count--;
-        c->qos1_waiting -= slot.type == MQTT_PUBACK;
-        finish_ack(c, &slot);
-        ack_unref(slot.ack);
-    }
-    drop_acks(c);
-}
-
-void client_queue_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
-                      struct broker_ack *ack)
-{
-    struct ack_slot slot = { ack, packet_id, (uint8_t)type, reason };
-    bool free_to_go = !ack || ack_done(ack);
-    if (free_to_go && c->ack_count == 0) {
-        finish_ack(c, &slot);
-        return;
-    }
-    if (!push_ack(c, slot)) {
-        client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for acknowledgements");
-        return;
-    }
-    if (ack)
-        ack_ref(ack);
-}
-
-void session_ack_resolved(struct session *s, struct broker_ack *a)
-{
-    (void)a; /* those before it go first, whichever it was */
-    if (!s->client)
-        return;
-    struct client *c = s->client;
-    flush_acks(c);
-    if (c->ack_count <= c->broker->options.receive_maximum / 2) /* many at once are cheaper */
-        client_release_input(c, HOLD_ACKS);
 }

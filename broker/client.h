@@ -70,7 +70,7 @@ struct client {
 
     /* Acknowledgements in the order of the PUBLISH packets [MQTT-4.6.0-2]. */
     struct ack_slot *acks;
-    uint32_t ack_cap, ack_head, ack_count, qos1_waiting;
+    uint32_t ack_cap, ack_head, ack_count;
 
     uint32_t index; /* in the broker's list */
 };
@@ -113,6 +113,10 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f);
  * reference to ack. */
 void client_queue_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason,
                       struct broker_ack *ack);
+void client_drop_acks(struct client *c);
+/* QoS 1 and 2 publishes of this connection that are not acknowledged to the end: those that wait in
+ * the ring, and those that were told PUBREC and have not sent PUBREL. */
+uint32_t client_receive_window(const struct client *c);
 void client_hold_input(struct client *c, enum client_hold why);
 /* What was kept is parsed at the end of the turn, never before this returns: acknowledgements are
  * released in the middle of routes, and a route must not begin inside another. */

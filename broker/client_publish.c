@@ -91,12 +91,6 @@ static bool route(struct client *c, const struct mqtt_publish *p, struct broker_
     return wanted;
 }
 
-/* How many QoS 1 and 2 publishes of this client are not acknowledged to the end. */
-static uint32_t receive_window(const struct client *c)
-{
-    return c->qos1_waiting + c->session->qos2_count;
-}
-
 /* A QoS 2 PUBLISH with a known packet id was taken already: only its PUBREC is wanted. */
 static bool repeated_qos2(struct client *c, const struct mqtt_publish *p)
 {
@@ -109,14 +103,14 @@ static bool repeated_qos2(struct client *c, const struct mqtt_publish *p)
 static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
 {
     enum mqtt_type type = p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
-    if (p->qos == 2 && repeated_qos2(c, p))
-        return;
-    if (receive_window(c) >= c->broker->options.receive_maximum &&
-        c->version == MQTT_V5) { /* [MQTT-3.3.4-9] */
+    if (c->version == MQTT_V5 &&
+        client_receive_window(c) >= c->broker->options.receive_maximum) { /* [MQTT-3.3.4-9] */
         client_close(c, MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED,
                      "more unacknowledged publishes than receive_maximum");
         return;
     }
+    if (p->qos == 2 && repeated_qos2(c, p))
+        return;
     struct broker_receipt receipt = { .session = c->session };
     receipt.reason = topic_refusal(p->topic);
     if (!receipt.reason && p->qos == 2 && !session_qos2_add(c->session, p->packet_id))
@@ -132,10 +126,6 @@ static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
         q->ack = ack_ref(receipt.ack);
     client_queue_ack(c, type, p->packet_id, receipt.reason, receipt.ack);
     ack_unref(receipt.ack);
-    /* Older versions know no receive maximum: reading pauses until acknowledgements have gone out.
-     */
-    if (c->version != MQTT_V5 && c->ack_count >= c->broker->options.receive_maximum)
-        client_hold_input(c, HOLD_ACKS);
 }
 
 void client_handle_publish(struct client *c, const struct mqtt_frame *f)

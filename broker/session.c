@@ -74,6 +74,22 @@ static void ring_free(struct delivery_ring *r)
     *r = (struct delivery_ring){ 0 };
 }
 
+static struct sl_slice qos2_key(const void *value)
+{
+    const struct qos2_in *q = value;
+    return sl_bytes(&q->packet_id, sizeof q->packet_id);
+}
+
+static void qos2_free(struct session *s)
+{
+    struct qos2_in *q;
+    for (uint32_t i = 0; (q = sl_map_next(&s->qos2, &i));) {
+        ack_unref(q->ack);
+        free(q);
+    }
+    sl_map_free(&s->qos2);
+}
+
 void session_free(struct session *s)
 {
     assert(!s->client && s->sub_count == 0);
@@ -81,9 +97,7 @@ void session_free(struct session *s)
     ring_free(&s->window);
     ring_free(&s->queue);
     acks_orphan(s);
-    for (uint32_t i = 0; i < s->qos2_count; i++)
-        ack_unref(s->qos2[i].ack);
-    free(s->qos2);
+    qos2_free(s);
     sl_msg_unref(s->will);
     free(s);
 }
@@ -216,8 +230,19 @@ void session_pump(struct session *s)
     }
 }
 
+/* A new connection begins with an empty receive window [MQTT-4.9.0-1]: what an earlier one left
+ * unreleased, its client may have forgotten. */
+static void qos2_close_window(struct session *s)
+{
+    struct qos2_in *q;
+    for (uint32_t i = 0; (q = sl_map_next(&s->qos2, &i));)
+        q->open = false;
+    s->qos2_open = 0;
+}
+
 void session_resume(struct session *s)
 {
+    qos2_close_window(s);
     for (uint32_t i = 0; i < s->window.count; i++) {
         struct delivery *d = ring_at(&s->window, i);
         uint16_t id = id_after(s->head_id, i);
@@ -270,24 +295,29 @@ bool session_on_pubcomp(struct session *s, uint16_t packet_id)
 
 struct qos2_in *session_qos2_find(struct session *s, uint16_t packet_id)
 {
-    for (uint32_t i = 0; i < s->qos2_count; i++)
-        if (s->qos2[i].packet_id == packet_id)
-            return &s->qos2[i];
-    return NULL;
+    return sl_map_get(&s->qos2, qos2_key, sl_bytes(&packet_id, sizeof packet_id));
 }
 
 bool session_qos2_add(struct session *s, uint16_t packet_id)
 {
-    if (s->qos2_count == s->qos2_cap) {
-        uint32_t cap = s->qos2_cap ? s->qos2_cap * 2 : 4;
-        struct qos2_in *larger = realloc(s->qos2, cap * sizeof *larger);
-        if (!larger)
-            return false;
-        s->qos2 = larger;
-        s->qos2_cap = cap;
-    }
-    s->qos2[s->qos2_count++] = (struct qos2_in){ packet_id, NULL };
-    return true;
+    struct qos2_in *q = calloc(1, sizeof *q);
+    if (!q)
+        return false;
+    q->packet_id = packet_id;
+    if (sl_map_put(&s->qos2, qos2_key, q))
+        return true;
+    free(q);
+    return false;
+}
+
+void session_qos2_received(struct session *s, uint16_t packet_id)
+{
+    struct qos2_in *q = session_qos2_find(s, packet_id);
+    if (!q)
+        return;
+    q->received = true;
+    s->qos2_open += !q->open;
+    q->open = true;
 }
 
 void session_qos2_remove(struct session *s, uint16_t packet_id)
@@ -295,11 +325,8 @@ void session_qos2_remove(struct session *s, uint16_t packet_id)
     struct qos2_in *q = session_qos2_find(s, packet_id);
     if (!q)
         return;
+    s->qos2_open -= q->open;
+    sl_map_remove(&s->qos2, qos2_key, q);
     ack_unref(q->ack);
-    *q = s->qos2[--s->qos2_count];
-    if (s->qos2_count == 0) {
-        free(s->qos2);
-        s->qos2 = NULL;
-        s->qos2_cap = 0;
-    }
+    free(q);
 }

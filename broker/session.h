@@ -27,10 +27,12 @@ struct delivery_ring {
 };
 
 /* A QoS 2 publish received and not yet released: a repeated PUBLISH must not be taken twice
- * [MQTT-4.3.3-10]. */
+ * [MQTT-4.3.3-10]. As many as there are packet ids at most. */
 struct qos2_in {
+    struct broker_ack *ack; /* a reference when its PUBREC is or was held back; else NULL */
     uint16_t packet_id;
-    struct broker_ack *ack; /* a reference while its PUBREC is held back; else NULL */
+    bool received; /* PUBREC was sent: only now may PUBREL come */
+    bool open;     /* ... on this connection: counts in its receive window */
 };
 
 struct session {
@@ -53,8 +55,8 @@ struct session {
     uint16_t head_id;     /* packet id of the window's head */
 
     /* In. */
-    struct qos2_in *qos2;
-    uint32_t qos2_count, qos2_cap;
+    struct sl_map qos2; /* struct qos2_in by packet id */
+    uint32_t qos2_open;
     struct broker_ack *acks; /* held back, in no order */
 
     struct sl_msg *will; /* waiting for its delay after a lost connection */
@@ -91,6 +93,8 @@ bool session_on_pubcomp(struct session *s, uint16_t packet_id);
 /* QoS 2 in: the entry, or NULL. */
 struct qos2_in *session_qos2_find(struct session *s, uint16_t packet_id);
 SL_NODISCARD bool session_qos2_add(struct session *s, uint16_t packet_id);
+/* PUBREC goes out: the client owes PUBREL. */
+void session_qos2_received(struct session *s, uint16_t packet_id);
 void session_qos2_remove(struct session *s, uint16_t packet_id);
 
 #endif

@@ -199,14 +199,107 @@ static void queue_is_sent_when_output_has_gone(void **state)
     rig_close(&r);
 }
 
+/* ---- acknowledgements that wait ---- */
+
+/* Behind one publish that is held, whatever waits counts: repeated ones and refused ones as well.
+ */
+static const struct ack_flood {
+    const char *name;
+    enum mqtt_version version;
+    const char *topic;
+    bool same_id;
+} ack_floods[] = {
+    { "5, the same packet id again", MQTT_V5, "t", true },
+    { "5, to a topic that is refused", MQTT_V5, "$SYS/x", false },
+    { "5, new messages", MQTT_V5, "t", false },
+    { "3.1.1, the same packet id again", MQTT_V311, "t", true },
+    { "3.1.1, to a topic that is refused", MQTT_V311, "$SYS/x", false },
+};
+
+static void waiting_acknowledgements_are_bounded(void **state)
+{
+    const struct ack_flood *f = *state;
+    struct rig r;
+    struct peer p;
+    struct holder h = { 0 };
+    rig_open(&r, NULL); /* receive_maximum 4 */
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("#"), hold, &h);
+    peer_online(&p, &r, f->version, "p");
+    peer_publish(&p, "t", "", 1, false, 1);
+    for (uint16_t i = 2; p.open && p.reading && i < 100; i++)
+        peer_publish(&p, f->topic, "", 2, false, f->same_id ? 2 : i);
+    assert_true(p.client.ack_count <= 4);
+    if (f->version == MQTT_V5)
+        peer_expect_disconnect(&p, MQTT_RC_RECEIVE_MAXIMUM_EXCEEDED);
+    else
+        peer_drop(&p);
+    release_all(&h, MQTT_RC_SUCCESS);
+    broker_untap(r.broker, tap);
+    rig_close(&r);
+}
+
+static void pubrel_before_pubrec_is_refused(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    struct holder h = { 0 };
+    rig_open(&r, NULL);
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("#"), hold, &h);
+    peer_online(&p, &r, MQTT_V5, "p");
+    peer_publish(&p, "t", "", 2, false, 1);
+    peer_ack(&p, MQTT_PUBREL, 1, 0);
+    peer_expect_disconnect(&p, MQTT_RC_PROTOCOL_ERROR);
+    release_all(&h, MQTT_RC_SUCCESS);
+    broker_untap(r.broker, tap);
+    rig_close(&r);
+}
+
+/* A client that comes back may have forgotten what it never released: that must not shut it out. */
+static void old_qos2_does_not_fill_the_new_window(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    uint8_t reason;
+    rig_open(&r, NULL); /* receive_maximum 4 */
+    for (uint16_t i = 1; i <= 12; i++) {
+        peer_open(&p, &r, MQTT_V5);
+        peer_connect(&p, "p", false, 100);
+        (void)peer_next(&p, MQTT_CONNACK);
+        peer_publish(&p, "t", "", 2, false, i);
+        assert_int_equal(peer_next_ack(&p, MQTT_PUBREC, &reason), i);
+        assert_true(reason < 0x80);
+        peer_drop(&p);
+    }
+    peer_open(&p, &r, MQTT_V5);
+    peer_connect(&p, "p", false, 100);
+    (void)peer_next(&p, MQTT_CONNACK);
+    peer_ack(&p, MQTT_PUBREL, 3, 0);
+    (void)peer_next_ack(&p, MQTT_PUBCOMP, &reason);
+    assert_int_equal(reason, MQTT_RC_SUCCESS);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    struct CMUnitTest tests[64];
+    size_t n = 0;
+    for (size_t i = 0; i < SL_ARRAY_LEN(ack_floods); i++)
+        tests[n++] = (struct CMUnitTest){ .name = ack_floods[i].name,
+                                          .test_func = waiting_acknowledgements_are_bounded,
+                                          .initial_state = (void *)&ack_floods[i] };
+    const struct CMUnitTest plain[] = {
         cmocka_unit_test(no_route_begins_inside_another),
         cmocka_unit_test(held_input_is_not_silence),
         cmocka_unit_test(paused_broker_reads_nothing),
         cmocka_unit_test(deaf_client_is_not_read),
         cmocka_unit_test(queue_is_sent_when_output_has_gone),
+        cmocka_unit_test(pubrel_before_pubrec_is_refused),
+        cmocka_unit_test(old_qos2_does_not_fill_the_new_window),
     };
-    return cmocka_run_group_tests_name("bounds", tests, NULL, NULL);
+    memcpy(tests + n, plain, sizeof plain);
+    n += SL_ARRAY_LEN(plain);
+    return _cmocka_run_group_tests("bounds", tests, n, NULL, NULL);
 }

@@ -98,7 +98,8 @@ void broker_untap(struct broker *b, struct broker_tap *t); /* not from inside a 
  * acknowledged). */
 struct broker_ack *broker_ack_hold(struct broker_receipt *r);
 /* reason: an enum mqtt_reason; the worst one wins. Below 0x80 the publisher is acknowledged; above,
- * an MQTT 5 publisher is told, an older one gets no acknowledgement. */
+ * an MQTT 5 publisher is told; an older one gets no acknowledgement and its connection is closed,
+ * so that it sends the message again. */
 void broker_ack_release(struct broker_ack *a, uint8_t reason);
 void broker_receipt_refuse(struct broker_receipt *r, uint8_t reason); /* accepts NULL */
 
