@@ -10,13 +10,14 @@
 
 #include <assert.h>
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define REAP_MS           5
-#define HEADERS_BYTES_MAX 4096
-#define REQUEST_S_MAX     10 /* to send a request, to take an answer in */
-#define KEEPALIVE_S       15 /* an idle connection between two requests */
+#define HEADERS_BYTES_MAX 16384 /* cookies of other services on this host come along */
+#define REQUEST_S_MAX     10    /* to send a request, to take an answer in */
+#define KEEPALIVE_S       15    /* an idle connection between two requests */
 
 /* On every answer, lws' own included. No 'unsafe-inline': the page has no inline script or style.
  */
@@ -117,15 +118,25 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 /* ---- opening ---- */
 
-static void on_lws_log(int level, const char *line)
+static struct sl_slice trimmed(const char *line)
 {
     struct sl_slice text = sl_str(line);
     while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == ' '))
         text.len--;
-    if (level & LLL_ERR)
-        LOG_WARN("web", "libwebsockets: %.*s", SL_FMT(text));
-    else
-        LOG_DEBUG("web", "libwebsockets: %.*s", SL_FMT(text)); /* mostly what peers do wrong */
+    return text;
+}
+
+static void log_opening(int level, const char *line)
+{
+    (void)level;
+    LOG_WARN("web", "libwebsockets: %.*s", SL_FMT(trimmed(line)));
+}
+
+/* While it runs, nearly all that lws has to say is about what peers do: they would fill the log. */
+static void log_running(int level, const char *line)
+{
+    (void)level;
+    LOG_DEBUG("web", "libwebsockets: %.*s", SL_FMT(trimmed(line)));
 }
 
 static enum sl_code check_tls_files(struct web *w, struct sl_err *err)
@@ -153,6 +164,14 @@ static void pin_libuv_plugin(void)
     (void)dlopen("libwebsockets-evlib_uv.so", RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
+/* lws puts a SIGPIPE handler of its own in place. The process keeps what it had, but for the
+ * default, by which a browser that goes away would end us. */
+static void keep_sigpipe(const struct sigaction *before)
+{
+    const struct sigaction ignore = { .sa_handler = SIG_IGN };
+    (void)sigaction(SIGPIPE, before->sa_handler == SIG_DFL ? &ignore : before, NULL);
+}
+
 static enum sl_code open_context(struct web *w, struct sl_err *err)
 {
     void *loops[] = { w->options.loop };
@@ -169,8 +188,11 @@ static enum sl_code open_context(struct web *w, struct sl_err *err)
         .pt_serv_buf_size = 4096,
         .retry_and_idle_policy = &idle_policy,
     };
-    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    lws_set_log_level(LLL_ERR | LLL_WARN, log_opening);
+    struct sigaction sigpipe;
+    (void)sigaction(SIGPIPE, NULL, &sigpipe); /* cannot fail: the signal exists */
     w->lws = lws_create_context(&info);
+    keep_sigpipe(&sigpipe);
     if (!w->lws)
         return sl_fail(
             err, SL_UNSUPPORTED,
@@ -235,6 +257,7 @@ enum sl_code web_open(struct web **ret, const struct web_options *options, struc
         web_close(w, NULL, NULL); /* the rest goes with the loop's next turns */
         return rc;
     }
+    lws_set_log_level(LLL_ERR | LLL_WARN, log_running);
     *ret = w;
     return SL_OK;
 }
@@ -318,7 +341,12 @@ void web_get_stats(const struct web *w, struct web_stats *ret)
     ret->live_clients = w->live.count;
 }
 
+#define TEXT_OF(x)                        #x
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+/* Of the headers; the library of another minor version has another name, so it is that one. */
 const char *web_library_version(void)
 {
-    return lws_get_library_version();
+    return VERSION_TEXT(LWS_LIBRARY_VERSION_MAJOR, LWS_LIBRARY_VERSION_MINOR,
+                        LWS_LIBRARY_VERSION_PATCH);
 }

@@ -292,13 +292,66 @@ static void guessing_is_slowed(void **state)
     assert_int_equal(rig.stats.rejected, 2);
 }
 
-/* ---- no HTTP ---- */
-
 static void send_pattern(struct sl_buf *b, const char *pattern, size_t times)
 {
     for (size_t i = 0; i < times; i++)
         sl_buf_put_str(b, pattern);
 }
+
+/* What browsers and proxies send along, and cookies of other services on the same host. */
+static void script_extras(struct rig *rig)
+{
+    static const char *const extras[] = {
+        "Te: trailers",
+        "Sec-Gpc: 1",
+        "Sec-Ch-Ua: \"x\";v=\"1\"",
+        "Upgrade-Insecure-Requests: 1",
+        "Priority: u=0, i",
+        "X-Requested-With: y",
+        "Forwarded: for=1.2.3.4",
+        "Via: 1.1 proxy",
+        "X-Forwarded-For: 1.2.3.4",
+        "X-Forwarded-Proto: https",
+        "X-Real-Ip: ::1",
+        "Traceparent: 00-1",
+        "Accept-Charset: utf-8",
+        "From: me@example",
+        "Pragma: no-cache",
+        "Cache-Control: no-cache",
+        "If-Modified-Since: Sat, 1 Jan 2000 00:00:00 GMT",
+        "Range: bytes=0-1",
+        "Expect: 100-continue",
+        "Accept-Encoding: gzip, br",
+        "Sec-Fetch-Mode: cors",
+        "Keep-Alive: 5",
+        "Empty:",
+    };
+    struct sl_buf header = { 0 };
+    struct reply r = { 0 };
+    for (size_t i = 0; i < SL_ARRAY_LEN(extras); i++) {
+        sl_buf_reset(&header);
+        sl_buf_printf(&header, "%s\r\n", extras[i]);
+        EXPECT(rig, client_ask(rig, "GET /", sl_buf_cstr(&header), &r) && r.status == 200, "%s",
+               extras[i]);
+    }
+    sl_buf_reset(&header);
+    sl_buf_put_str(&header, "Cookie: ");
+    send_pattern(&header, "other=service; ", 200);
+    sl_buf_put_str(&header, "\r\n");
+    EXPECT(rig, client_ask(rig, "GET /", sl_buf_cstr(&header), &r) && r.status == 200, "cookies");
+    reply_free(&r);
+    sl_buf_free(&header);
+}
+
+static void extra_headers(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig, WEB_ANONYMOUS_READ);
+    rig_run(&rig, script_extras);
+}
+
+/* ---- no HTTP ---- */
 
 /* Sends it all (or until the server has had enough), then the server closes or answers an error. */
 static void script_rubbish(struct rig *rig)
@@ -310,7 +363,7 @@ static void script_rubbish(struct rig *rig)
     } cases[] = {
         { "", "\x16\x03\x01\x02\xff", 1000, "" },
         { "GET / HTTP/1.1\r\nHost: x\r\nX-Big: ", "0123456789", 20000, "\r\n\r\n" },
-        { "GET / HTTP/1.1\r\nHost: x\r\n", "X-Many: header\r\n", 10000, "\r\n" },
+        { "GET / HTTP/1.1\r\nHost: x\r\n", "X-Many: header\r\n", 20000, "\r\n" },
         { "GET /", "aaaaaaaaaa", 20000, " HTTP/1.1\r\nHost: x\r\n\r\n" },
         { "GET /?", "a=b&", 20000, " HTTP/1.1\r\nHost: x\r\n\r\n" },
         { "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ", "YWRh", 2000, "\r\n\r\n" },
@@ -389,6 +442,7 @@ int main(void)
         cmocka_unit_test(too_large_an_answer),
         cmocka_unit_test(who_may),
         cmocka_unit_test(guessing_is_slowed),
+        cmocka_unit_test(extra_headers),
         cmocka_unit_test(rubbish),
         cmocka_unit_test(cut_requests),
     };

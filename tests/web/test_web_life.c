@@ -175,6 +175,7 @@ static void signals_are_left_alone(void **state)
     struct sigaction before[SL_ARRAY_LEN(numbers)], after;
     struct rig rig;
     (void)state;
+    assert_true(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* as the gateway does */
     for (size_t i = 0; i < SL_ARRAY_LEN(numbers); i++)
         assert_int_equal(sigaction(numbers[i], NULL, &before[i]), 0);
     rig_init(&rig, WEB_ANONYMOUS_READ);
@@ -184,6 +185,13 @@ static void signals_are_left_alone(void **state)
         if (after.sa_handler != before[i].sa_handler)
             fail_msg("the handler of signal %d changed", numbers[i]);
     }
+}
+
+static void versions(void **state)
+{
+    int major, minor, patch;
+    (void)state;
+    assert_int_equal(sscanf(web_library_version(), "%d.%d.%d", &major, &minor, &patch), 3);
 }
 
 /* ---- HTTPS ---- */
@@ -267,13 +275,14 @@ static void a_certificate_that_is_not_ours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(signals_are_left_alone), /* first: before any lws has run here */
         cmocka_unit_test(open_and_close),
         cmocka_unit_test(close_at_once),
         cmocka_unit_test(what_cannot_be_opened),
         cmocka_unit_test(a_port_in_use),
         cmocka_unit_test(closing_with_viewers_connected),
         cmocka_unit_test(connections_are_bounded),
-        cmocka_unit_test(signals_are_left_alone),
+        cmocka_unit_test(versions),
         cmocka_unit_test(https),
         cmocka_unit_test(a_certificate_that_is_not_ours),
     };
