@@ -66,13 +66,22 @@ void broker_remove_client(struct broker *b, struct client *c)
     last->index = c->index;
 }
 
+void broker_publish_will(struct broker *b, struct sl_msg *will)
+{
+    assert(will->refs == 1);
+    will->mono_ms = broker_now(b); /* its expiry begins now, not with CONNECT */
+    will->wall_ms = broker_wall(b);
+    if (!broker_publish(b, will))
+        broker_count_drop(b, BROKER_DROP_INTERNAL);
+}
+
 void broker_bury(struct broker *b, struct session *s)
 {
     assert(!s->client);
     sl_map_remove(&b->sessions, session_key, s);
     subs_remove_all(&b->subs, s);
-    if (s->will && !broker_publish(b, s->will)) /* the session's end sends it [MQTT-3.1.2-8] */
-        broker_count_drop(b, BROKER_DROP_INTERNAL);
+    if (s->will) /* the session's end sends it [MQTT-3.1.2-8] */
+        broker_publish_will(b, s->will);
     if (b->buried_count == b->buried_cap) {
         uint32_t cap = b->buried_cap ? b->buried_cap * 2 : 16;
         struct session **larger = realloc(b->buried, cap * sizeof(struct session *));
@@ -225,7 +234,8 @@ struct retained_send {
 static void send_one_retained(void *ctx, struct sl_msg *m)
 {
     const struct retained_send *r = ctx;
-    if (sl_msg_expired(m, broker_now(r->broker)))
+    bool own = r->sub->no_local && m->origin == r->session->origin; /* [MQTT-3.8.3-3] */
+    if (own || sl_msg_expired(m, broker_now(r->broker)))
         return;
     uint8_t qos = r->sub->qos < m->qos ? r->sub->qos : m->qos;
     session_deliver(r->session, m, qos, true, r->ids, NULL);
@@ -324,8 +334,7 @@ static void expire_sessions(struct broker *b, int64_t now)
         if (s->client)
             continue;
         if (s->will && now >= s->will_due_ms) {
-            if (!broker_publish(b, s->will))
-                broker_count_drop(b, BROKER_DROP_INTERNAL);
+            broker_publish_will(b, s->will);
             sl_msg_unref(s->will);
             s->will = NULL;
         }

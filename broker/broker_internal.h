@@ -72,6 +72,8 @@ void broker_remove_client(struct broker *b, struct client *c);
 void broker_mark_dirty(struct broker *b, struct client *c);
 /* The session ends: out of the map and the tree now, freed at the end of the turn. */
 void broker_bury(struct broker *b, struct session *s);
+/* A will's time has come; nobody else has seen it yet. */
+void broker_publish_will(struct broker *b, struct sl_msg *will);
 void broker_send_retained(struct broker *b, struct session *s, struct sl_slice filter,
                           const struct subscription *sub);
 void broker_flush(struct broker *b);

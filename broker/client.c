@@ -106,7 +106,7 @@ static void handle_disconnect(struct client *c, const struct mqtt_frame *f)
         uint32_t max = c->broker->options.session_expiry_max_s;
         s->expiry_s = d.props.session_expiry < max ? d.props.session_expiry : max;
     }
-    c->clean_disconnect = d.reason != MQTT_RC_DISCONNECT_WITH_WILL;
+    c->clean_disconnect = d.reason == MQTT_RC_SUCCESS; /* [MQTT-3.14.4-3] */
     client_close(c, 0, NULL);
 }
 
@@ -263,12 +263,6 @@ void client_eof(struct client *c)
 
 /* ---- closing ---- */
 
-static void publish_will(struct broker *b, struct sl_msg *will)
-{
-    if (!broker_publish(b, will))
-        broker_count_drop(b, BROKER_DROP_INTERNAL);
-}
-
 void client_detach(struct client *c, bool will)
 {
     struct session *s = c->session;
@@ -285,7 +279,7 @@ void client_detach(struct client *c, bool will)
             c->will = NULL;
             s->will_due_ms = s->offline_since_ms + (int64_t)c->will_delay_s * 1000;
         } else {
-            publish_will(c->broker, c->will);
+            broker_publish_will(c->broker, c->will);
         }
     }
     sl_msg_unref(c->will);
@@ -343,9 +337,28 @@ struct sl_buf *client_out(struct client *c)
     return outq_bytes(&c->out, &c->broker->pool);
 }
 
-bool client_accepts_output(const struct client *c)
+bool client_check_size(struct client *c, size_t start, uint8_t reason)
+{
+    struct sl_buf *out = &c->out.bytes;
+    if (out->failed || out->len - start <= c->max_packet)
+        return true;
+    out->len = start;
+    client_close(c, reason, "an answer is larger than its maximum packet size");
+    return false;
+}
+
+static bool accepts_output(const struct client *c)
 {
     return c->state == CLIENT_CONNECTED && output_left(c) < c->broker->options.max_queued_bytes;
+}
+
+/* Output is gathered for a whole turn, which may be more than the bound while the socket would take
+ * it all. */
+bool client_make_room(struct client *c)
+{
+    if (!accepts_output(c) && c->state == CLIENT_CONNECTED)
+        c->transport->flush(c);
+    return accepts_output(c);
 }
 
 void client_turn(struct client *c)
@@ -377,7 +390,7 @@ enum frame_result client_send_publish(struct client *c, struct frame_request *r,
 
 void client_send_qos0(struct client *c, struct frame_request *r, struct frame_cache *frames)
 {
-    if (!client_accepts_output(c)) {
+    if (!client_make_room(c)) {
         broker_count_drop(c->broker, BROKER_DROP_SLOW_READER);
         return;
     }

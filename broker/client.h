@@ -93,13 +93,17 @@ void client_check_time(struct client *c, int64_t now_mono_ms);
  * nothing). why is for the log. */
 void client_close(struct client *c, uint8_t reason, const char *why);
 
-bool client_accepts_output(const struct client *c);
+/* Whether another PUBLISH may go into the output; sends what lies there first if it must. */
+bool client_make_room(struct client *c);
 enum frame_result client_send_publish(struct client *c, struct frame_request *r,
                                       struct frame_cache *frames);
 void client_send_qos0(struct client *c, struct frame_request *r, struct frame_cache *frames);
 void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
 /* Output buffer to append a packet to; marks the client for the next flush. */
 struct sl_buf *client_out(struct client *c);
+/* The packet that begins at start must not be larger than the client takes [MQTT-3.1.2-24]: then
+ * the connection ends with reason instead, and this is false. */
+bool client_check_size(struct client *c, size_t start, uint8_t reason);
 
 /* A session's held acknowledgement is done. */
 void session_ack_resolved(struct session *s, struct broker_ack *a);

@@ -219,7 +219,13 @@ static void accept_client(struct client *c, const struct mqtt_connect *p)
     struct mqtt_connack ack = { .session_present = present };
     if (p->version == MQTT_V5)
         describe_server(c, p, s, &ack.props);
-    mqtt_encode_connack(client_out(c), p->version, &ack);
+    struct sl_buf *out = client_out(c);
+    size_t start = out->len;
+    mqtt_encode_connack(out, p->version, &ack);
+    c->clean_disconnect = true; /* a connection that never began has no will */
+    if (!client_check_size(c, start, 0))
+        return;
+    c->clean_disconnect = false;
     log_connect(c, p, present);
     session_resume(s);
 }

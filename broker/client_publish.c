@@ -73,6 +73,12 @@ static bool route(struct client *c, const struct mqtt_publish *p, struct broker_
     struct sl_buf forwardable = { 0 };
     if (p->props.raw.len > 0)
         mqtt_put_forwardable(&forwardable, p->props.raw);
+    if (forwardable.failed) {
+        sl_buf_free(&forwardable);
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+        broker_count_drop(c->broker, BROKER_DROP_INTERNAL);
+        return true;
+    }
     struct sl_msg_parts parts = {
         .topic = p->topic,
         .props = sl_buf_slice(&forwardable),
@@ -186,7 +192,10 @@ static void send_retained(struct client *c, const struct mqtt_subscribe *p, uint
     struct sl_cursor list = sl_cursor(p->list);
     struct mqtt_sub_entry e;
     for (size_t i = 0; c->session && mqtt_subscribe_next(&list, c->version, &e); i++) {
-        struct subscription sub = { .id = id, .qos = e.qos, .retain_as_published = true };
+        uint8_t max_qos = c->broker->options.max_qos;
+        struct subscription sub = { .id = id,
+                                    .qos = e.qos < max_qos ? e.qos : max_qos,
+                                    .no_local = e.no_local };
         if (send[i])
             broker_send_retained(c->broker, c->session, e.filter, &sub);
     }
@@ -214,8 +223,11 @@ void client_handle_subscribe(struct client *c, const struct mqtt_frame *f)
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for SUBACK");
     } else {
         struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
-        mqtt_encode_suback(client_out(c), c->version, &ack);
-        send_retained(c, &p, id, send.ptr);
+        struct sl_buf *out = client_out(c);
+        size_t start = out->len;
+        mqtt_encode_suback(out, c->version, &ack);
+        if (client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE))
+            send_retained(c, &p, id, send.ptr);
     }
     sl_buf_free(&codes);
     sl_buf_free(&send);
@@ -237,7 +249,10 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
         sl_buf_put_u8(&codes, existed ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED);
     }
     struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
-    mqtt_encode_unsuback(client_out(c), c->version, &ack);
+    struct sl_buf *out = client_out(c);
+    size_t start = out->len;
+    mqtt_encode_unsuback(out, c->version, &ack);
+    (void)client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE); /* closes by itself */
     if (codes.failed)
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for UNSUBACK");
     sl_buf_free(&codes);

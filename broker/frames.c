@@ -59,6 +59,8 @@ static enum frame_result put_uncached(struct outq *q, struct outq_pool *pool,
     struct sl_buf *out = outq_bytes(q, pool);
     struct sl_buf raw = { 0 };
     size_t start = out->len;
+    if (out->failed) /* a packet before this one is cut short: the connection is about to end */
+        return FRAME_NO_MEMORY;
     encode_head(out, &raw, r);
     bool failed = out->failed || raw.failed;
     sl_buf_free(&raw);
@@ -104,7 +106,7 @@ static bool fill_slot(struct frame *f, const struct frame_request *r)
 static bool shares_bytes(const struct frame_cache *cache, const struct frame_request *r)
 {
     return cache && cache->msg == r->msg && !r->ids && !r->dup &&
-           r->msg->payload_len < OUTQ_REF_MIN &&
+           r->msg->payload_len < OUTQ_REF_MIN && r->msg->props_len < OUTQ_REF_MIN &&
            (r->version != MQTT_V5 || r->msg->expiry_s == SL_MSG_NO_EXPIRY);
 }
 
@@ -119,9 +121,10 @@ enum frame_result frame_put(struct outq *q, struct outq_pool *pool, struct frame
     if (f->bytes.len > r->max_size)
         return FRAME_TOO_LARGE;
     struct sl_buf *out = outq_bytes(q, pool);
+    bool whole = !out->failed;
     uint8_t *at = sl_buf_reserve(out, f->bytes.len);
     if (!at) {
-        out->failed = false;
+        out->failed = !whole; /* what could not be appended is not missing */
         return FRAME_NO_MEMORY;
     }
     memcpy(at, f->bytes.ptr, f->bytes.len);

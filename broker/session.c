@@ -110,37 +110,49 @@ static uint16_t id_after(uint16_t id, uint32_t steps)
     return (uint16_t)((id - 1u + steps) % 65535u + 1u);
 }
 
-/* The open delivery with this packet id, or NULL. */
-static struct delivery *window_find(struct session *s, uint16_t packet_id)
+/* The place of the open delivery with this packet id; false when there is none. */
+static bool window_find(const struct session *s, uint16_t packet_id, uint32_t *ret_at)
 {
     if (packet_id == 0)
-        return NULL;
+        return false;
     uint32_t at = (packet_id + 65535u - s->head_id) % 65535u;
-    if (at >= s->window.count)
-        return NULL;
-    struct delivery *d = ring_at(&s->window, at);
-    return d->msg ? d : NULL;
+    if (at >= s->window.count || !ring_at(&s->window, at)->msg)
+        return false;
+    *ret_at = at;
+    return true;
 }
 
-static void window_close(struct session *s, struct delivery *d)
+static void window_close(struct session *s, uint32_t at)
 {
-    delivery_drop(d);
+    delivery_drop(ring_at(&s->window, at));
     s->window_open--;
+    if (at < s->window_sent)
+        s->in_flight--;
     while (s->window.count > 0 && !ring_at(&s->window, 0)->msg) {
         ring_pop(&s->window);
         s->head_id = id_after(s->head_id, 1);
+        if (s->window_sent > 0)
+            s->window_sent--;
     }
 }
 
-/* Whether one more QoS 1 or 2 message may be sent now. */
+static uint32_t window_limit(const struct session *s)
+{
+    uint32_t limit = s->broker->options.max_inflight;
+    return s->client->receive_max < limit ? s->client->receive_max : limit;
+}
+
+/* Whether a PUBLISH of QoS 1 or 2 may go out now [MQTT-3.3.4-9]. */
+static bool may_send(const struct session *s)
+{
+    return s->client && s->in_flight < window_limit(s) && client_make_room(s->client);
+}
+
+/* The same for one that is not in the window yet. */
 static bool window_has_room(const struct session *s)
 {
-    if (!s->client || !client_accepts_output(s->client))
-        return false;
-    uint32_t limit = s->broker->options.max_inflight;
-    if (s->client->receive_max < limit)
-        limit = s->client->receive_max;
-    return s->window_open < limit && s->window.count < 2 * limit && s->window.count < 32768;
+    return may_send(s) && s->window_sent == s->window.count && s->window.count < 32768 &&
+           s->window.count < 2 * window_limit(s);
 }
 
 static enum frame_result send_delivery(struct session *s, const struct delivery *d, uint16_t id,
@@ -165,6 +177,8 @@ static void send_in_window(struct session *s, struct delivery d, struct frame_ca
     if (place) {
         *place = d;
         s->window_open++;
+        s->in_flight++;
+        s->window_sent = s->window.count;
         sent = send_delivery(s, place, id_after(s->head_id, s->window.count - 1), false, frames);
     }
     if (sent == FRAME_OK)
@@ -172,18 +186,52 @@ static void send_in_window(struct session *s, struct delivery d, struct frame_ca
     broker_count_drop(s->broker,
                       sent == FRAME_TOO_LARGE ? BROKER_DROP_TOO_LARGE : BROKER_DROP_INTERNAL);
     if (place)
-        window_close(s, place);
+        window_close(s, s->window.count - 1);
     else
         delivery_drop(&d);
 }
 
-static void enqueue(struct session *s, struct delivery d)
+static void forget_queued(struct session *s, const struct delivery *d)
+{
+    s->queued_bytes -= sl_msg_size(d->msg);
+    s->broker->stats.queued--;
+}
+
+/* Drops what has expired while it waited; at most once a second, since it looks at all of it. */
+static void purge_expired(struct session *s)
+{
+    int64_t now = broker_now(s->broker);
+    uint32_t kept = 0, count = s->queue.count;
+    if (now < s->purge_due_ms)
+        return;
+    s->purge_due_ms = now + 1000;
+    for (uint32_t i = 0; i < count; i++) {
+        struct delivery *d = ring_at(&s->queue, i);
+        if (sl_msg_expired(d->msg, now)) {
+            broker_count_drop(s->broker, BROKER_DROP_EXPIRED);
+            forget_queued(s, d);
+            delivery_drop(d);
+        } else {
+            *ring_at(&s->queue, kept++) = *d;
+        }
+    }
+    s->queue.count = kept;
+    if (kept == 0)
+        ring_free(&s->queue);
+}
+
+static bool queue_has_room(const struct session *s, size_t size)
 {
     const struct broker_options *o = &s->broker->options;
+    return s->queue.count < o->max_queued_messages && s->queued_bytes + size <= o->max_queued_bytes;
+}
+
+static void enqueue(struct session *s, struct delivery d)
+{
     size_t size = sl_msg_size(d.msg);
-    struct delivery *place = NULL;
-    if (s->queue.count < o->max_queued_messages && s->queued_bytes + size <= o->max_queued_bytes)
-        place = ring_push(&s->queue);
+    if (!queue_has_room(s, size))
+        purge_expired(s);
+    struct delivery *place = queue_has_room(s, size) ? ring_push(&s->queue) : NULL;
     if (!place) {
         broker_count_drop(s->broker, BROKER_DROP_QUEUE_FULL);
         delivery_drop(&d);
@@ -214,13 +262,40 @@ void session_deliver(struct session *s, struct sl_msg *m, uint8_t qos, bool reta
         enqueue(s, d);
 }
 
+/* Sends the window's next place again; false when it has to wait. */
+static bool resend_next(struct session *s)
+{
+    uint32_t at = s->window_sent;
+    const struct delivery *d = ring_at(&s->window, at);
+    uint16_t id = id_after(s->head_id, at);
+    if (d->msg && d->released) { /* not a PUBLISH: no window holds it back */
+        client_send_ack(s->client, MQTT_PUBREL, id, MQTT_RC_SUCCESS);
+    } else if (d->msg) {
+        if (!may_send(s))
+            return false;
+        switch (send_delivery(s, d, id, true, NULL)) {
+        case FRAME_OK: break;
+        case FRAME_NO_MEMORY: return false; /* tried again next turn */
+        case FRAME_TOO_LARGE: /* for this connection: as if it were done [MQTT-3.1.2-25] */
+            broker_count_drop(s->broker, BROKER_DROP_TOO_LARGE);
+            window_close(s, at);
+            return true;
+        }
+    }
+    s->in_flight += d->msg != NULL;
+    s->window_sent++;
+    return true;
+}
+
 void session_pump(struct session *s)
 {
+    while (s->client && s->window_sent < s->window.count)
+        if (!resend_next(s))
+            return;
     while (s->queue.count > 0 && window_has_room(s)) {
         struct delivery d = *ring_at(&s->queue, 0);
         ring_pop(&s->queue);
-        s->queued_bytes -= sl_msg_size(d.msg);
-        s->broker->stats.queued--;
+        forget_queued(s, &d);
         if (sl_msg_expired(d.msg, broker_now(s->broker))) {
             broker_count_drop(s->broker, BROKER_DROP_EXPIRED);
             delivery_drop(&d);
@@ -243,52 +318,44 @@ static void qos2_close_window(struct session *s)
 void session_resume(struct session *s)
 {
     qos2_close_window(s);
-    for (uint32_t i = 0; i < s->window.count; i++) {
-        struct delivery *d = ring_at(&s->window, i);
-        uint16_t id = id_after(s->head_id, i);
-        if (d->msg && d->released)
-            client_send_ack(s->client, MQTT_PUBREL, id, MQTT_RC_SUCCESS);
-        else if (d->msg)
-            (void)send_delivery(s, d, id, true,
-                                NULL); /* cannot be sent: stays, for the next connection */
-    }
+    s->window_sent = s->in_flight = 0;
     session_pump(s);
 }
 
 /* ---- the client's acknowledgements ---- */
 
-bool session_on_puback(struct session *s, uint16_t packet_id)
+static bool close_acknowledged(struct session *s, uint32_t at)
 {
-    struct delivery *d = window_find(s, packet_id);
-    if (!d || d->qos != 1)
-        return false;
-    window_close(s, d);
+    window_close(s, at);
     session_pump(s);
     return true;
 }
 
+bool session_on_puback(struct session *s, uint16_t packet_id)
+{
+    uint32_t at;
+    if (!window_find(s, packet_id, &at) || ring_at(&s->window, at)->qos != 1)
+        return false;
+    return close_acknowledged(s, at);
+}
+
 bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed)
 {
-    struct delivery *d = window_find(s, packet_id);
-    if (!d || d->qos != 2)
+    uint32_t at;
+    if (!window_find(s, packet_id, &at) || ring_at(&s->window, at)->qos != 2)
         return false;
-    if (failed) { /* [MQTT-4.3.3-4]: the packet id is free again */
-        window_close(s, d);
-        session_pump(s);
-    } else {
-        d->released = true; /* from here on only PUBREL is sent again */
-    }
+    if (failed) /* [MQTT-4.3.3-4]: the packet id is free again */
+        return close_acknowledged(s, at);
+    ring_at(&s->window, at)->released = true; /* from here on only PUBREL is sent again */
     return true;
 }
 
 bool session_on_pubcomp(struct session *s, uint16_t packet_id)
 {
-    struct delivery *d = window_find(s, packet_id);
-    if (!d || d->qos != 2 || !d->released)
+    uint32_t at;
+    if (!window_find(s, packet_id, &at) || !ring_at(&s->window, at)->released)
         return false;
-    window_close(s, d);
-    session_pump(s);
-    return true;
+    return close_acknowledged(s, at);
 }
 
 /* ---- QoS 2 in ---- */

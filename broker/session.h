@@ -52,7 +52,10 @@ struct session {
     struct delivery_ring window, queue;
     uint64_t queued_bytes;
     uint32_t window_open; /* deliveries in the window that are not acknowledged */
+    uint32_t window_sent; /* places from the head that this connection was sent */
+    uint32_t in_flight;   /* of those, the ones not acknowledged */
     uint16_t head_id;     /* packet id of the window's head */
+    int64_t purge_due_ms; /* when the queue may be looked through for what has expired */
 
     /* In. */
     struct sl_map qos2; /* struct qos2_in by packet id */
@@ -80,9 +83,10 @@ void session_free(struct session *s);
  * none). */
 void session_deliver(struct session *s, struct sl_msg *m, uint8_t qos, bool retain,
                      struct subids *ids, struct frame_cache *frames);
-/* A connection was attached: send again what is unacknowledged [MQTT-4.4.0-1], then what waits. */
+/* A connection was attached. */
 void session_resume(struct session *s);
-/* Send what waits, as far as window and output allow. */
+/* Send again what an earlier connection left unacknowledged [MQTT-4.4.0-1], then what waits, as far
+ * as window and output allow. */
 void session_pump(struct session *s);
 
 /* The client's acknowledgements. False: no such packet id in that state. */
