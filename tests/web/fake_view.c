@@ -95,7 +95,7 @@ static void put_store(const struct fake *f, struct sl_buf *out)
     (void)snprintf(
         losses, sizeof losses,
         "{\"reason\":\"thinned\",\"count\":1280,\"first_ms\":%" PRId64 ",\"last_ms\":%" PRId64
-        "},{\"reason\":\"expired\",\"count\":44,\"first_ms\":%" PRId64 ",\"last_ms\":%" PRId64 "}",
+        "},{\"reason\":\"age\",\"count\":44,\"first_ms\":%" PRId64 ",\"last_ms\":%" PRId64 "}",
         f->started_ms - 86400000, f->started_ms - 79000000, f->started_ms - 85000000,
         f->started_ms - 79000000);
     sl_buf_printf(

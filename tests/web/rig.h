@@ -45,7 +45,7 @@ void rig_run(struct rig *rig, void (*script)(struct rig *rig));
 #define EXPECT(rig, condition, ...)                                                                \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            rig_failed((rig), __FILE__, __LINE__, #condition, ": " __VA_ARGS__);                     \
+            rig_failed((rig), __FILE__, __LINE__, #condition, ": " __VA_ARGS__);                   \
             return;                                                                                \
         }                                                                                          \
     } while (0)

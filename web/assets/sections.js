@@ -174,8 +174,8 @@ function drawFill(store) {
 }
 
 const REASONS = {
-  expired: 'older than it may be', thinned: 'thinned to make room', full: 'no room', dead: 'refused by the cloud',
-  corrupt: 'damaged on disk', purged: 'purged by hand',
+  full: 'no room', age: 'older than it may be', thinned: 'thinned to make room', dead: 'refused by the cloud',
+  disk: 'the disk failed or was full', corrupt: 'damaged on disk', purged: 'purged by hand',
 };
 
 function drawLedger(lanes) {
