@@ -12,14 +12,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 1000, ROUTE_PER_TURN = 4096, PAUSE_TURNS_MAX = 64 };
+enum { TICK_MS = 1000, ROUTE_PER_TURN = 4096, PAUSE_TURNS_MAX = 64, RETAINED_PURGE_MS = 60000 };
 
 const char *broker_drop_name(enum broker_drop d)
 {
     static const char *const names[BROKER_DROPS] = {
         [BROKER_DROP_SLOW_READER] = "slow_reader", [BROKER_DROP_QUEUE_FULL] = "queue_full",
         [BROKER_DROP_EXPIRED] = "expired",         [BROKER_DROP_TOO_LARGE] = "too_large",
-        [BROKER_DROP_INTERNAL] = "internal",
+        [BROKER_DROP_INTERNAL] = "internal",       [BROKER_DROP_RETAINED] = "retained_full",
     };
     return names[d];
 }
@@ -118,11 +118,22 @@ static void deliver(struct broker *b, const struct topic_entry *e, struct sl_msg
     b->frames.msg = NULL;
 }
 
+/* The gateway's own are few, and always fit. */
+static void retain(struct broker *b, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    uint64_t max = m->origin == 0 ? UINT64_MAX : b->options.max_retained_bytes;
+    switch (retained_set(&b->retained, m, max)) {
+    case RETAINED_DONE: break;
+    case RETAINED_FULL: broker_count_drop(b, BROKER_DROP_RETAINED); break;
+    case RETAINED_NO_MEMORY: broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED); break;
+    }
+}
+
 static void hand_out(struct broker *b, const struct topic_entry *e, struct sl_msg *m,
                      struct broker_receipt *receipt)
 {
-    if (m->retain && b->options.retain && !retained_set(&b->retained, m))
-        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+    if (m->retain && b->options.retain)
+        retain(b, m, receipt);
     for (uint32_t i = 0; i < e->tap_count; i++)
         e->taps[i]->fn(e->taps[i]->ctx, m, receipt);
     deliver(b, e, m);
@@ -174,6 +185,7 @@ static struct internal_publish internal_take(struct broker *b)
     struct internal_publish p = b->internal[b->internal_head];
     b->internal_head = (b->internal_head + 1) & (b->internal_cap - 1);
     b->internal_count--;
+    b->internal_bytes -= sl_msg_size(p.msg);
     return p;
 }
 
@@ -182,13 +194,15 @@ enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m, struct broke
     struct broker_ack *ack = NULL;
     if (!sl_topic_valid(sl_msg_topic(m)) || !trie_depth_ok(sl_msg_topic(m)))
         return SL_INVALID;
-    if (b->internal_count == BROKER_INTERNAL_QUEUE_MAX || !internal_room(b) ||
+    if (b->internal_count == BROKER_INTERNAL_QUEUE_MAX ||
+        b->internal_bytes + sl_msg_size(m) > BROKER_INTERNAL_BYTES_MAX || !internal_room(b) ||
         (receipt && !(ack = broker_ack_hold(receipt)))) {
         broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
         return SL_LIMIT;
     }
     b->internal[(b->internal_head + b->internal_count++) & (b->internal_cap - 1)] =
         (struct internal_publish){ sl_msg_ref(m), ack };
+    b->internal_bytes += sl_msg_size(m);
     return SL_OK;
 }
 
@@ -250,7 +264,9 @@ void broker_send_retained(struct broker *b, struct session *s, struct sl_slice f
         mqtt_put_subscription_id(&encoded, sub->id);
         r.ids = encoded.failed ? NULL : malloc(sizeof *r.ids + encoded.len);
         if (r.ids) {
-            *r.ids = (struct subids){ .refs = 1, .len = (uint32_t)encoded.len };
+            *r.ids = (struct subids){ .refs = 1,
+                                      .len = (uint32_t)encoded.len,
+                                      .cap = (uint32_t)encoded.len };
             memcpy(r.ids->encoded, encoded.ptr, encoded.len);
         }
         sl_buf_free(&encoded);
@@ -327,22 +343,36 @@ static void on_check(uv_check_t *h)
     broker_flush(h->data);
 }
 
+static bool session_over(const struct session *s, int64_t now)
+{
+    return !s->client && s->expiry_s != UINT32_MAX &&
+           now - s->offline_since_ms >= (int64_t)s->expiry_s * 1000;
+}
+
+static void send_due_will(struct broker *b, struct session *s, int64_t now)
+{
+    if (s->client || !s->will || now < s->will_due_ms)
+        return;
+    broker_publish_will(b, s->will);
+    sl_msg_unref(s->will);
+    s->will = NULL;
+}
+
+/* The map must not change while it is walked, so the sessions that are over are gathered first. */
 static void expire_sessions(struct broker *b, int64_t now)
 {
-    struct session *s;
-    for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i));) {
-        if (s->client)
-            continue;
-        if (s->will && now >= s->will_due_ms) {
-            broker_publish_will(b, s->will);
-            sl_msg_unref(s->will);
-            s->will = NULL;
+    struct session *over[256], *s;
+    size_t count;
+    do {
+        count = 0;
+        for (uint32_t i = 0; count < SL_ARRAY_LEN(over) && (s = sl_map_next(&b->sessions, &i));) {
+            send_due_will(b, s, now);
+            if (session_over(s, now))
+                over[count++] = s;
         }
-        if (s->expiry_s == UINT32_MAX || now - s->offline_since_ms < (int64_t)s->expiry_s * 1000)
-            continue;
-        broker_bury(b, s);
-        i = 0; /* removal moves slots: begin again */
-    }
+        for (size_t i = 0; i < count; i++)
+            broker_bury(b, over[i]);
+    } while (count == SL_ARRAY_LEN(over));
 }
 
 static void on_tick(uv_timer_t *h)
@@ -355,6 +385,10 @@ static void on_tick(uv_timer_t *h)
         client_check_time(b->clients[i], now);
     listeners_tick(b);
     expire_sessions(b, now);
+    if (now >= b->purge_due_ms) {
+        b->purge_due_ms = now + RETAINED_PURGE_MS;
+        retained_purge(&b->retained, now);
+    }
     if (b->options.sys_interval_ms > 0 && now >= b->sys_due_ms) {
         b->sys_due_ms = now + b->options.sys_interval_ms;
         sys_publish(b);
@@ -375,6 +409,8 @@ enum sl_code broker_open(struct broker **ret, const struct broker_options *optio
         return sl_fail(err, SL_NOMEM, "broker: out of memory");
     }
     b->options = *options;
+    if (b->options.max_retained_bytes == 0)
+        b->options.max_retained_bytes = BROKER_RETAINED_BYTES;
     b->next_origin = BROKER_ORIGIN_CLIENTS;
     b->stats.started_mono_ms = sl_mono_ms(options->clock);
     /* These inits only fill in structs; starting them only fails without a callback. */
@@ -468,10 +504,7 @@ void broker_set_anonymous(struct broker *b, bool anonymous)
 void broker_get_stats(const struct broker *b, struct broker_stats *ret)
 {
     *ret = b->stats;
-    ret->clients = ret->sessions = 0;
-    struct session *s;
-    for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i));)
-        ret->clients += s->client != NULL;
+    ret->clients = b->attached;
     ret->sessions = b->sessions.count;
     ret->sessions_offline = ret->sessions - ret->clients;
     ret->subscriptions = b->subs.count;

@@ -10,6 +10,8 @@
 #include "broker/broker.h"
 
 #define BROKER_INTERNAL_QUEUE_MAX 16384
+#define BROKER_INTERNAL_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define BROKER_RETAINED_BYTES     ((uint64_t)64 * 1024 * 1024)
 #define BROKER_CLIENT_ID_MAX      1024
 #define BROKER_READ_SIZE          (64 * 1024)
 
@@ -30,6 +32,7 @@ struct broker {
     uint32_t buried_count, buried_cap;
     struct client **clients;
     uint32_t client_count, client_cap;
+    uint32_t attached; /* sessions that have a client */
     struct client *dirty;
     uint8_t
         *read_buffer; /* one for all connections: input is parsed out of it before the next read */
@@ -42,6 +45,7 @@ struct broker {
     /* Published from inside, waiting for its turn. */
     struct internal_publish *internal;
     uint32_t internal_cap, internal_head, internal_count;
+    size_t internal_bytes;
 
     struct broker_listener *listeners;
     unsigned holds; /* handles libuv points into, connections, listeners */
@@ -52,7 +56,7 @@ struct broker {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t again; /* runs while there is more to route than one turn takes */
-    int64_t sys_due_ms;
+    int64_t sys_due_ms, purge_due_ms;
 };
 
 static inline void broker_count_drop(struct broker *b, enum broker_drop d)

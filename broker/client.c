@@ -271,6 +271,7 @@ void client_detach(struct client *c, bool will)
     client_drop_acks(c);
     c->session = NULL;
     s->client = NULL;
+    c->broker->attached--;
     s->offline_since_ms = broker_now(c->broker);
     if (will && c->will) {
         /* The delay ends with the session at the latest [MQTT-3.1.3-9]. */

@@ -88,9 +88,20 @@ static bool make_will(struct client *c, const struct mqtt_connect *p, struct ses
     return c->will != NULL;
 }
 
-static uint32_t wanted_expiry(const struct client *c, const struct mqtt_connect *p)
+/* As many sessions may wait for their clients as may be connected, and those that were connected
+ * then. More are not kept: an MQTT 5 client is told so in CONNACK. */
+static bool may_outlive(const struct broker *b)
 {
-    uint32_t max = c->broker->options.session_expiry_max_s;
+    uint32_t waiting = b->sessions.count - b->attached; /* and the new one, not attached yet */
+    if (waiting <= b->options.max_connections)
+        return true;
+    LOG_DEBUG("broker", "a session will not outlive its connection: %u wait already", waiting - 1);
+    return false;
+}
+
+static uint32_t wanted_expiry(const struct client *c, const struct mqtt_connect *p, bool present)
+{
+    uint32_t max = present || may_outlive(c->broker) ? c->broker->options.session_expiry_max_s : 0;
     if (p->version != MQTT_V5)
         return p->clean_start ? 0 : max;
     uint32_t wanted = mqtt_has(&p->props, MQTT_P_SESSION_EXPIRY) ? p->props.session_expiry : 0;
@@ -210,8 +221,9 @@ static void accept_client(struct client *c, const struct mqtt_connect *p)
     }
     sl_msg_unref(s->will); /* the client is back: a delayed will is not sent [MQTT-3.1.3-9] */
     s->will = NULL;
+    s->expiry_s = wanted_expiry(c, p, present);
     s->client = c;
-    s->expiry_s = wanted_expiry(c, p);
+    c->broker->attached++;
     s->since_wall_ms = broker_wall(c->broker);
     c->session = s;
     c->state = CLIENT_CONNECTED;

@@ -1,31 +1,72 @@
 /* retained.c - retained messages in a tree of topics. */
 #include "retained.h"
 
-static void forget(struct retained *r, struct sl_slice topic)
+#include <stdlib.h>
+
+enum { NODE_BYTES = 128 }; /* about what a level takes in the tree */
+
+static void drop_value(struct retained *r, struct trie_node *n)
 {
-    struct trie_node *n = trie_find(&r->trie, topic);
-    if (!n || !n->value)
+    struct sl_msg *m = n->value;
+    if (!m)
         return;
-    sl_msg_unref(n->value);
-    n->value = NULL;
     r->count--;
+    r->expiring -= m->expiry_s != SL_MSG_NO_EXPIRY;
+    r->bytes -= sl_msg_size(m);
+    sl_msg_unref(m);
+    n->value = NULL;
+}
+
+static void forget(struct retained *r, struct trie_node *n)
+{
+    drop_value(r, n);
     trie_prune(&r->trie, n);
 }
 
-bool retained_set(struct retained *r, struct sl_msg *m)
+enum retained_result retained_set(struct retained *r, struct sl_msg *m, uint64_t bytes_max)
 {
+    struct trie_node *n;
     if (m->payload_len == 0) {
-        forget(r, sl_msg_topic(m));
-        return true;
+        if ((n = trie_find(&r->trie, sl_msg_topic(m))) && n->value)
+            forget(r, n);
+        return RETAINED_DONE;
     }
-    struct trie_node *n = trie_make(&r->trie, sl_msg_topic(m));
-    if (!n)
-        return false;
-    if (!n->value)
-        r->count++;
-    sl_msg_unref(n->value);
+    if (!(n = trie_make(&r->trie, sl_msg_topic(m))))
+        return RETAINED_NO_MEMORY;
+    drop_value(r, n);
+    if (r->bytes + sl_msg_size(m) + r->trie.nodes * NODE_BYTES > bytes_max) {
+        trie_prune(&r->trie, n);
+        return RETAINED_FULL;
+    }
     n->value = sl_msg_ref(m);
-    return true;
+    r->count++;
+    r->expiring += m->expiry_s != SL_MSG_NO_EXPIRY;
+    r->bytes += sl_msg_size(m);
+    return RETAINED_DONE;
+}
+
+struct expired {
+    int64_t now_mono_ms;
+    struct trie_node **nodes;
+    uint64_t count;
+};
+
+static void note_expired(void *ctx, struct trie_node *n)
+{
+    struct expired *e = ctx;
+    if (sl_msg_expired(n->value, e->now_mono_ms))
+        e->nodes[e->count++] = n;
+}
+
+void retained_purge(struct retained *r, int64_t now_mono_ms)
+{
+    struct expired e = { .now_mono_ms = now_mono_ms };
+    if (r->expiring == 0 || !(e.nodes = calloc(r->expiring, sizeof(struct trie_node *))))
+        return; /* without memory, another time */
+    trie_match_filter(&r->trie, sl_str("#"), note_expired, &e);
+    for (uint64_t i = 0; i < e.count; i++)
+        forget(r, e.nodes[i]); /* prunes nodes without a value only: the others are still there */
+    free(e.nodes);
 }
 
 struct visit {

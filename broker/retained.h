@@ -8,11 +8,20 @@
 struct retained {
     struct trie trie; /* values: struct sl_msg, one reference each */
     uint64_t count;
+    uint64_t expiring; /* of them, those with a message expiry */
+    uint64_t bytes;    /* of the messages */
 };
 
+enum retained_result { RETAINED_DONE, RETAINED_FULL, RETAINED_NO_MEMORY };
+
 /* Keep m as its topic's retained message (takes a reference), or, with an empty payload, forget the
- * topic's [MQTT-3.3.1-5, 3.3.1-6, 3.3.1-7]. False when memory is out: what was there stays. */
-SL_NODISCARD bool retained_set(struct retained *r, struct sl_msg *m);
+ * topic's [MQTT-3.3.1-5, 3.3.1-6, 3.3.1-7]. RETAINED_FULL: it would take all of them past
+ * bytes_max; the topic has none now, rather than an old one. Out of memory, what was there stays.
+ */
+SL_NODISCARD enum retained_result retained_set(struct retained *r, struct sl_msg *m,
+                                               uint64_t bytes_max);
+/* Forget those whose message expiry has passed. */
+void retained_purge(struct retained *r, int64_t now_mono_ms);
 /* Visits the retained messages that fit a valid filter; the visitor must not change the retained
  * messages. */
 typedef void retained_visit_fn(void *ctx, struct sl_msg *m);

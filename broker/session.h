@@ -43,7 +43,7 @@ struct session {
     int64_t offline_since_ms; /* monotonic, while client is NULL */
     int64_t since_wall_ms;
     struct subscription *subs;
-    uint32_t sub_count;
+    uint32_t sub_count, sub_bytes;
     uint64_t match_pass; /* scratch of topic_cache.c */
     uint32_t match_index;
 

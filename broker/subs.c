@@ -43,18 +43,6 @@ static bool grow(void **array, uint32_t count)
     return true;
 }
 
-static struct subscription *find(const struct sub_list *l, const struct session *session,
-                                 uint32_t *at)
-{
-    for (uint32_t i = 0; i < l->sub_count; i++) {
-        if (l->subs[i]->session == session) {
-            *at = i;
-            return l->subs[i];
-        }
-    }
-    return NULL;
-}
-
 static void set_options(struct subscription *sub, const struct subscription *wanted)
 {
     sub->id = wanted->id;
@@ -68,45 +56,79 @@ static void set_options(struct subscription *sub, const struct subscription *wan
 static struct subscription *find_existing(const struct trie_node *n, const struct session *session)
 {
     const struct sub_list *l = n->value;
-    uint32_t at;
-    if (l->sub_count <= session->sub_count)
-        return find(l, session, &at);
+    if (l->sub_count <= session->sub_count) {
+        for (uint32_t i = 0; i < l->sub_count; i++)
+            if (l->subs[i]->session == session)
+                return l->subs[i];
+        return NULL;
+    }
     for (struct subscription *sub = session->subs; sub; sub = sub->next)
         if (sub->node == n)
             return sub;
     return NULL;
 }
 
-bool subs_add(struct subs *s, struct session *session, struct sl_slice filter,
-              const struct subscription *wanted, bool *ret_existed)
+/* About what a subscription takes: a node of the tree with its map for each level. */
+static size_t bytes_of(struct sl_slice filter)
 {
-    struct trie_node *n = node_with_list(s, filter);
-    if (!n)
-        return false;
+    enum { LEVEL_BYTES = 128 };
+    size_t levels = 1;
+    for (size_t i = 0; i < filter.len; i++)
+        levels += filter.ptr[i] == '/';
+    return sizeof(struct subscription) + filter.len + levels * LEVEL_BYTES;
+}
+
+static bool link_new(struct subs *s, struct trie_node *n, struct subscription *sub)
+{
     struct sub_list *l = n->value;
-    struct subscription *sub = find_existing(n, session);
-    *ret_existed = sub != NULL;
-    if (sub) {
-        set_options(sub, wanted);
-        s->generation++;
-        return true;
-    }
-    sub = calloc(1, sizeof *sub);
+    struct session *session = sub->session;
     void *array = l->subs;
-    if (!sub || !grow(&array, l->sub_count)) {
-        free(sub);
-        list_drop_if_empty(s, n);
+    if (!grow(&array, l->sub_count))
         return false;
-    }
     l->subs = array;
+    sub->index = l->sub_count;
     l->subs[l->sub_count++] = sub;
-    set_options(sub, wanted);
-    sub->session = session;
     sub->node = n;
     sub->next = session->subs;
     session->subs = sub;
     session->sub_count++;
+    session->sub_bytes += sub->bytes;
     s->count++;
+    s->generation++;
+    return true;
+}
+
+static bool add_new(struct subs *s, struct session *session, struct sl_slice filter,
+                    const struct subscription *wanted)
+{
+    size_t bytes = bytes_of(filter);
+    if (session->sub_count >= SUBS_PER_SESSION_MAX || session->sub_bytes + bytes > SUBS_BYTES_MAX)
+        return false;
+    struct trie_node *n = node_with_list(s, filter);
+    if (!n)
+        return false;
+    struct subscription *sub = calloc(1, sizeof *sub);
+    if (sub) {
+        set_options(sub, wanted);
+        sub->session = session;
+        sub->bytes = (uint32_t)bytes;
+    }
+    if (sub && link_new(s, n, sub))
+        return true;
+    free(sub);
+    list_drop_if_empty(s, n);
+    return false;
+}
+
+bool subs_add(struct subs *s, struct session *session, struct sl_slice filter,
+              const struct subscription *wanted, bool *ret_existed)
+{
+    const struct trie_node *n = trie_find(&s->trie, filter);
+    struct subscription *sub = n && n->value ? find_existing(n, session) : NULL;
+    *ret_existed = sub != NULL;
+    if (!sub)
+        return add_new(s, session, filter, wanted);
+    set_options(sub, wanted);
     s->generation++;
     return true;
 }
@@ -114,9 +136,11 @@ bool subs_add(struct subs *s, struct session *session, struct sl_slice filter,
 static void detach_from_list(struct subs *s, struct subscription *sub)
 {
     struct sub_list *l = sub->node->value;
-    uint32_t at = 0;
-    if (find(l, sub->session, &at))
-        l->subs[at] = l->subs[--l->sub_count];
+    struct subscription *last = l->subs[--l->sub_count];
+    l->subs[sub->index] = last;
+    last->index = sub->index;
+    sub->session->sub_count--;
+    sub->session->sub_bytes -= sub->bytes;
     list_drop_if_empty(s, sub->node);
     s->count--;
     s->generation++;
@@ -132,7 +156,6 @@ bool subs_remove(struct subs *s, struct session *session, struct sl_slice filter
         if (sub->node != n)
             continue;
         *at = sub->next;
-        session->sub_count--;
         detach_from_list(s, sub);
         free(sub);
         return true;
@@ -145,7 +168,6 @@ void subs_remove_all(struct subs *s, struct session *session)
     while (session->subs) {
         struct subscription *sub = session->subs;
         session->subs = sub->next;
-        session->sub_count--;
         detach_from_list(s, sub);
         free(sub);
     }

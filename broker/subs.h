@@ -10,16 +10,21 @@
 #include "broker/broker.h"
 #include "trie.h"
 
-#define TOPIC_CACHE_MAX  4096
-#define TOPIC_VALUE_MAX  64
-#define SUBS_NO_DELIVERY 0xFF
+#define TOPIC_CACHE_MAX   4096
+#define TOPIC_CACHE_BYTES ((size_t)16 * 1024 * 1024)
+#define TOPIC_VALUE_MAX   64
+#define SUBS_NO_DELIVERY  0xFF
+
+/* What one session may have: subscriptions, and what their levels take in the tree. */
+#define SUBS_PER_SESSION_MAX 10000
+#define SUBS_BYTES_MAX       (8 * 1024 * 1024)
 
 struct session;
 
 /* Subscription identifiers of one delivery, encoded as MQTT 5 properties; shared by count. */
 struct subids {
     uint32_t refs;
-    uint32_t len;
+    uint32_t len, cap;
     uint8_t encoded[];
 };
 static inline struct subids *subids_ref(struct subids *ids)
@@ -34,6 +39,8 @@ struct subscription {
     struct session *session;
     struct trie_node *node;
     struct subscription *next; /* the session's list */
+    uint32_t index;            /* in the node's list */
+    uint32_t bytes;            /* of the session's SUBS_BYTES_MAX */
     uint32_t id;               /* Subscription Identifier, 0 for none */
     uint8_t qos;
     bool no_local, retain_as_published;
@@ -60,6 +67,7 @@ struct topic_entry {
     struct match *matches;
     struct broker_tap **taps;
     uint32_t match_count, tap_count;
+    size_t bytes;   /* of TOPIC_CACHE_BYTES */
     uint64_t count; /* publishes seen */
     int64_t wall_ms;
     uint32_t payload_len;
@@ -78,12 +86,13 @@ struct subs {
     struct sl_map cache;
     struct topic_entry **ring; /* the cache's entries, for eviction in turn */
     uint32_t ring_count, hand;
+    size_t cache_bytes;
 };
 
 void subs_free(struct subs *s); /* subscriptions must be gone */
 
 /* Adds or replaces the session's subscription to a valid filter; *ret_existed tells which. False:
- * memory. */
+ * memory, or the session has as many as it may. */
 SL_NODISCARD bool subs_add(struct subs *s, struct session *session, struct sl_slice filter,
                            const struct subscription *wanted, bool *ret_existed);
 /* False when there was none. */

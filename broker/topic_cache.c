@@ -18,7 +18,7 @@ void subids_unref(struct subids *ids)
         free(ids);
 }
 
-static void clear_answer(struct topic_entry *e)
+static void clear_answer(struct subs *s, struct topic_entry *e)
 {
     for (uint32_t i = 0; i < e->match_count; i++) {
         subids_unref(e->matches[i].ids);
@@ -29,18 +29,21 @@ static void clear_answer(struct topic_entry *e)
     e->matches = NULL;
     e->taps = NULL;
     e->match_count = e->tap_count = 0;
+    s->cache_bytes -= e->bytes;
+    e->bytes = 0;
 }
 
-static void entry_free(struct topic_entry *e)
+static void entry_free(struct subs *s, struct topic_entry *e)
 {
-    clear_answer(e);
+    clear_answer(s, e);
+    s->cache_bytes -= sizeof *e + e->topic_len;
     free(e);
 }
 
 void topic_cache_free(struct subs *s)
 {
     for (uint32_t i = 0; i < s->ring_count; i++)
-        entry_free(s->ring[i]);
+        entry_free(s, s->ring[i]);
     free(s->ring);
     s->ring = NULL;
     s->ring_count = 0;
@@ -52,6 +55,7 @@ struct answer {
     struct subs *subs;
     struct topic_entry *entry;
     uint32_t match_max, tap_max;
+    size_t id_bytes; /* at least what the lists of ids take */
     bool failed;
 };
 
@@ -63,21 +67,29 @@ static void count_node(void *ctx, struct trie_node *n)
     a->tap_max += l->tap_count;
 }
 
-static bool add_id(struct subids **ids, uint32_t id)
+/* While the answer is being made its lists of ids have no other owner: they may grow in place. */
+static bool add_id(struct answer *a, struct subids **ids, uint32_t id)
 {
     struct sl_buf encoded = { 0 };
-    if (*ids)
-        sl_buf_put(&encoded, (*ids)->encoded, (*ids)->len);
     mqtt_put_subscription_id(&encoded, id);
-    struct subids *larger = encoded.failed ? NULL : malloc(sizeof *larger + encoded.len);
-    if (larger) {
-        *larger = (struct subids){ .refs = 1, .len = (uint32_t)encoded.len };
-        memcpy(larger->encoded, encoded.ptr, encoded.len);
-        subids_unref(*ids);
-        *ids = larger;
+    uint32_t len = *ids ? (*ids)->len : 0, want = len + (uint32_t)encoded.len;
+    if (!encoded.failed && (!*ids || want > (*ids)->cap)) {
+        uint32_t cap = want < 8 ? 8 : want * 2;
+        struct subids *larger = realloc(*ids, sizeof *larger + cap);
+        encoded.failed = !larger;
+        if (larger) {
+            *larger = (struct subids){ .refs = 1, .len = len, .cap = cap };
+            *ids = larger;
+            a->id_bytes += cap;
+        }
+    }
+    bool added = !encoded.failed;
+    if (added) {
+        memcpy((*ids)->encoded + len, encoded.ptr, encoded.len);
+        (*ids)->len = want;
     }
     sl_buf_free(&encoded);
-    return larger != NULL;
+    return added;
 }
 
 static void join(struct answer *a, const struct subscription *sub)
@@ -96,9 +108,9 @@ static void join(struct answer *a, const struct subscription *sub)
     m->retain_as_published |= sub->retain_as_published;
     if (!sub->no_local && (m->qos_own == SUBS_NO_DELIVERY || sub->qos > m->qos_own))
         m->qos_own = sub->qos;
-    if (sub->id && !add_id(&m->ids, sub->id))
+    if (sub->id && !add_id(a, &m->ids, sub->id))
         a->failed = true;
-    if (sub->id && !sub->no_local && !add_id(&m->ids_own, sub->id))
+    if (sub->id && !sub->no_local && !add_id(a, &m->ids_own, sub->id))
         a->failed = true;
 }
 
@@ -115,7 +127,7 @@ static void fill_node(void *ctx, struct trie_node *n)
 static bool make_answer(struct subs *s, struct topic_entry *e)
 {
     struct answer a = { .subs = s, .entry = e };
-    clear_answer(e);
+    clear_answer(s, e);
     e->generation = s->generation;
     trie_match_topic(&s->trie, entry_topic(e), count_node, &a);
     if (a.match_max > 0 && !(e->matches = calloc(a.match_max, sizeof *e->matches)))
@@ -126,28 +138,32 @@ static bool make_answer(struct subs *s, struct topic_entry *e)
         s->pass++;
         trie_match_topic(&s->trie, entry_topic(e), fill_node, &a);
     }
+    e->bytes = a.match_max * sizeof *e->matches + a.tap_max * sizeof(void *) + a.id_bytes;
+    s->cache_bytes += e->bytes;
     if (a.failed) {
-        clear_answer(e);
+        clear_answer(s, e);
         e->generation = UINT64_MAX; /* never current */
     }
     return !a.failed;
 }
 
-/* Frees a slot in the ring: the first entry, from the hand on, that was not used since it last
- * passed. */
-static uint32_t evict(struct subs *s)
+/* Drops the first entry, from the hand on, that was not used since the hand last passed. There must
+ * be one besides `keep`. */
+static void evict(struct subs *s, const struct topic_entry *keep)
 {
-    for (;;) {
-        uint32_t at = s->hand;
-        s->hand = (s->hand + 1) % s->ring_count;
-        struct topic_entry *e = s->ring[at];
-        if (e->used) {
-            e->used = false;
+    for (;; s->hand++) {
+        if (s->hand >= s->ring_count)
+            s->hand = 0;
+        struct topic_entry *e = s->ring[s->hand];
+        if (e == keep)
             continue;
+        if (!e->used) {
+            s->ring[s->hand] = s->ring[--s->ring_count];
+            sl_map_remove(&s->cache, entry_topic, e);
+            entry_free(s, e);
+            return;
         }
-        sl_map_remove(&s->cache, entry_topic, e);
-        entry_free(e);
-        return at;
+        e->used = false;
     }
 }
 
@@ -165,10 +181,10 @@ static struct topic_entry *entry_new(struct subs *s, struct sl_slice topic)
         free(e);
         return NULL;
     }
-    if (s->ring_count < TOPIC_CACHE_MAX)
-        s->ring[s->ring_count++] = e;
-    else
-        s->ring[evict(s)] = e;
+    s->cache_bytes += sizeof *e + e->topic_len;
+    if (s->ring_count == TOPIC_CACHE_MAX)
+        evict(s, NULL);
+    s->ring[s->ring_count++] = e;
     return e;
 }
 
@@ -182,6 +198,8 @@ struct topic_entry *subs_lookup(struct subs *s, struct sl_slice topic)
     e->used = true;
     if (e->generation != s->generation && !make_answer(s, e))
         return NULL;
+    while (s->cache_bytes > TOPIC_CACHE_BYTES && s->ring_count > 1)
+        evict(s, e);
     return e;
 }
 

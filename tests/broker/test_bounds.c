@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#include <stdlib.h>
+
 static uint64_t drops(struct rig *r, enum broker_drop d)
 {
     struct broker_stats s;
@@ -282,6 +284,200 @@ static void old_qos2_does_not_fill_the_new_window(void **state)
     rig_close(&r);
 }
 
+/* ---- what a client may leave behind ---- */
+
+static uint8_t subscribe_code(struct peer *p, const char *filter)
+{
+    struct sl_buf b = { 0 };
+    struct mqtt_suback a;
+    struct mqtt_sub_entry e = { .filter = sl_str(filter) };
+    mqtt_encode_subscribe(&b, p->version, 7, NULL, &e, 1);
+    peer_send(p, &b);
+    sl_buf_free(&b);
+    struct mqtt_frame f = peer_next(p, MQTT_SUBACK);
+    assert_int_equal(mqtt_decode_suback(&f, p->version, &a, NULL), MQTT_RC_SUCCESS);
+    return a.codes.ptr[0];
+}
+
+static void subscriptions_are_bounded(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p, q;
+    char filter[512];
+    rig_open(&r, NULL);
+    peer_online(&p, &r, MQTT_V5, "p");
+    for (int i = 0; i < SUBS_PER_SESSION_MAX; i++) {
+        (void)snprintf(filter, sizeof filter, "t/%d", i);
+        assert_int_equal(subscribe_code(&p, filter), 0);
+    }
+    assert_int_equal(subscribe_code(&p, "one/more"), MQTT_RC_QUOTA_EXCEEDED);
+    assert_int_equal(subscribe_code(&p, "t/1"), 0); /* one that it has */
+    peer_online(&q, &r, MQTT_V311, "q");
+    int count = 0;
+    do { /* as deep as they may be */
+        int n = snprintf(filter, sizeof filter, "%d", count++);
+        while (n < 398)
+            n += snprintf(filter + n, sizeof filter - (size_t)n, "/x");
+    } while (subscribe_code(&q, filter) == 0);
+    assert_in_range(count, 100, 1000);
+    assert_true(r.broker->subs.trie.nodes < 100000);
+    peer_drop(&p);
+    peer_drop(&q);
+    assert_int_equal(r.broker->subs.trie.nodes, 0);
+    rig_close(&r);
+}
+
+static void little_retained(struct broker_options *o)
+{
+    o->max_retained_bytes = 20000;
+}
+
+static void send_retained(struct peer *p, const char *topic, const char *payload, uint32_t expiry_s)
+{
+    struct sl_buf b = { 0 };
+    struct mqtt_publish m = { .retain = true, .topic = sl_str(topic), .payload = sl_str(payload) };
+    if (expiry_s) {
+        mqtt_set(&m.props, MQTT_P_MESSAGE_EXPIRY);
+        m.props.message_expiry = expiry_s;
+    }
+    mqtt_encode_publish(&b, p->version, &m);
+    peer_send(p, &b);
+    sl_buf_free(&b);
+}
+
+static void retained_messages_are_bounded(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    char topic[32], big[2000];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    rig_open(&r, little_retained);
+    peer_online(&p, &r, MQTT_V5, "p");
+    int i = 0;
+    for (; drops(&r, BROKER_DROP_RETAINED) == 0; i++) {
+        (void)snprintf(topic, sizeof topic, "t/%d", i);
+        send_retained(&p, topic, "value", i < 10 ? 30 : 0);
+    }
+    assert_in_range(i, 50, 150);
+    assert_int_equal(r.broker->retained.count, i - 1);
+    send_retained(&p, "t/20", "other", 0); /* no more than it was */
+    assert_int_equal(drops(&r, BROKER_DROP_RETAINED), 1);
+    send_retained(&p, "t/20", big, 0); /* then rather none than the old one */
+    assert_int_equal(drops(&r, BROKER_DROP_RETAINED), 2);
+    assert_int_equal(r.broker->retained.count, i - 2);
+    rig_seconds(&r, 100); /* ten have expired */
+    assert_int_equal(r.broker->retained.count, i - 12);
+    assert_int_equal(r.broker->retained.expiring, 0);
+    for (int k = 0; k < i; k++) {
+        (void)snprintf(topic, sizeof topic, "t/%d", k);
+        send_retained(&p, topic, "", 0);
+    }
+    assert_int_equal(r.broker->retained.bytes, 0);
+    assert_int_equal(r.broker->retained.trie.nodes, 0);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
+static void topic_cache_is_bounded_in_bytes(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    static char topic[60001];
+    rig_open(&r, NULL);
+    peer_online(&p, &r, MQTT_V311, "p");
+    memset(topic, 'x', sizeof topic - 1);
+    for (int i = 0; i < 600; i++) {
+        (void)snprintf(topic, 8, "%06d", i);
+        topic[6] = 'x';
+        peer_publish(&p, topic, "", 0, false, 0);
+        assert_true(r.broker->subs.cache_bytes <= TOPIC_CACHE_BYTES);
+    }
+    assert_true(r.broker->subs.ring_count > 200);
+    assert_int_equal(r.broker->subs.ring_count, r.broker->subs.cache.count);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
+static void two_connections(struct broker_options *o)
+{
+    o->max_connections = 2;
+}
+
+/* Sessions that wait for clients which never come back. */
+static void sessions_that_wait_are_bounded(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    rig_open(&r, two_connections);
+    for (int i = 0; i < 20; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "c%d", i);
+        peer_open(&p, &r, i % 2 ? MQTT_V5 : MQTT_V311);
+        peer_connect(&p, id, false, 100);
+        struct mqtt_connack a;
+        struct mqtt_frame f = peer_next(&p, MQTT_CONNACK);
+        assert_int_equal(mqtt_decode_connack(&f, p.version, &a, NULL), MQTT_RC_SUCCESS);
+        bool told = mqtt_has(&a.props, MQTT_P_SESSION_EXPIRY) && a.props.session_expiry == 0;
+        assert_int_equal(told, p.version == MQTT_V5 && i >= 2);
+        peer_drop(&p);
+    }
+    assert_int_equal(r.broker->sessions.count, 2);
+    rig_seconds(&r, 1001);
+    assert_int_equal(r.broker->sessions.count, 0);
+    rig_close(&r);
+}
+
+static void many_connections(struct broker_options *o)
+{
+    o->max_connections = 2000;
+}
+
+/* More than one look at the map finds. */
+static void many_sessions_end_together(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    rig_open(&r, many_connections);
+    for (int i = 0; i < 1500; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "c%d", i);
+        peer_open(&p, &r, MQTT_V5);
+        peer_connect(&p, id, false, i % 3 ? 100 : 900);
+        peer_drop(&p);
+    }
+    rig_seconds(&r, 101);
+    assert_int_equal(r.broker->sessions.count, 500);
+    rig_close(&r);
+}
+
+static void inside_publishes_are_bounded_in_bytes(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, NULL);
+    uint8_t *big = calloc(1, 1000000);
+    assert_non_null(big);
+    struct sl_msg_parts parts = { .topic = sl_str("t"), .payload = sl_bytes(big, 1000000) };
+    struct sl_msg *m = sl_msg_new(&parts);
+    assert_non_null(m);
+    int count = 0;
+    while (broker_publish(r.broker, m))
+        count++;
+    assert_int_equal(count, BROKER_INTERNAL_BYTES_MAX / sl_msg_size(m));
+    rig_turn(&r);
+    assert_int_equal(r.broker->internal_bytes, 0);
+    assert_true(broker_publish(r.broker, m));
+    sl_msg_unref(m);
+    free(big);
+    rig_close(&r);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[64];
@@ -298,6 +494,12 @@ int main(void)
         cmocka_unit_test(queue_is_sent_when_output_has_gone),
         cmocka_unit_test(pubrel_before_pubrec_is_refused),
         cmocka_unit_test(old_qos2_does_not_fill_the_new_window),
+        cmocka_unit_test(subscriptions_are_bounded),
+        cmocka_unit_test(retained_messages_are_bounded),
+        cmocka_unit_test(topic_cache_is_bounded_in_bytes),
+        cmocka_unit_test(sessions_that_wait_are_bounded),
+        cmocka_unit_test(many_sessions_end_together),
+        cmocka_unit_test(inside_publishes_are_bounded_in_bytes),
     };
     memcpy(tests + n, plain, sizeof plain);
     n += SL_ARRAY_LEN(plain);
