@@ -20,9 +20,13 @@ static struct arena_block *add_block(struct arena *a, size_t need)
     if (cap < need)
         cap = need;
     size_t max = a->max ? a->max : ARENA_MAX_DEFAULT;
-    struct arena_block *b = cap <= max - a->total ? malloc(sizeof *b + cap) : NULL;
-    if (!b)
+    if (cap > max - a->total)
         return NULL;
+    struct arena_block *b = malloc(sizeof *b + cap);
+    if (!b) {
+        a->out_of_memory = true;
+        return NULL;
+    }
     *b = (struct arena_block){ .next = a->first, .cap = cap };
     a->first = b;
     a->total += cap;
@@ -62,7 +66,7 @@ struct sl_slice arena_copy(struct arena *a, struct sl_slice s)
 
 void arena_reset(struct arena *a)
 {
-    a->failed = false;
+    a->failed = a->out_of_memory = false;
     if (!a->first)
         return;
     if (!a->first->next && a->first->cap <= BLOCK_MAX) {

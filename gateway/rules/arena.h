@@ -16,6 +16,7 @@ struct arena {
     size_t total;              /* bytes in all blocks */
     size_t max;                /* 0 means ARENA_MAX_DEFAULT */
     bool failed;
+    bool out_of_memory; /* failed, and not for passing max */
 };
 
 /* Zeroed, aligned for anything. */

@@ -180,7 +180,9 @@ static bool select_object(struct eval *ev, struct value *ret, struct sl_err *why
 /* What stopped an evaluation in mid-way, if anything did. */
 static bool check_limits(const struct eval *ev, const struct rule_output *out, struct sl_err *why)
 {
-    if (ev->arena->failed)
+    if (ev->arena->out_of_memory)
+        (void)sl_fail(why, SL_NOMEM, "out of memory");
+    else if (ev->arena->failed)
         (void)sl_fail(why, SL_LIMIT, "the rule needs more than 16 MiB of memory for this message");
     else if (ev->fuel == 0)
         (void)sl_fail(why, SL_LIMIT, "the rule compares more than 1,000,000 values");
