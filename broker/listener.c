@@ -604,8 +604,11 @@ uint16_t broker_listener_port(const struct broker_listener *l)
                                           : ((const struct sockaddr_in *)&ss)->sin_port);
 }
 
-void broker_listener_set_tls(struct broker_listener *l, struct tls_context *tls)
+void broker_listener_set_tls(struct broker_listener *l, struct tls_context *tls,
+                             bool username_from_cert)
 {
-    tls_context_unref(l->tls);
+    struct tls_context *old = l->tls;
     l->tls = tls ? tls_context_ref(tls) : NULL;
+    l->username_from_cert = username_from_cert;
+    tls_context_unref(old);
 }

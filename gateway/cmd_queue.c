@@ -4,14 +4,13 @@
 #include "commands.h"
 #include "control.h"
 #include "data_dir.h"
+#include "lock.h"
 #include "queue_row.h"
-
-#include "base/log.h"
-#include "base/text.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static const char usage[] =
     "Usage: sluice queue list [-c FILE] [--lane LANE] [--dead] [--limit N]\n"
@@ -25,8 +24,10 @@ static const char usage[] =
     "      --limit N       at most N messages (default 1000)\n"
     "      --help          this text\n";
 
+enum { WAIT_MS = 3000, NAP_MS = 50 };
+
 struct query {
-    const char *lane;
+    enum outbox_lane lane; /* OUTBOX_LANES: all */
     bool dead;
     uint64_t limit;
 };
@@ -37,67 +38,77 @@ static void print_line(void *ctx, const char *text)
     (void)puts(text); /* checked once at the end */
 }
 
-static void print_row(void *ctx, const struct outbox_row *row)
+static void take_row(void *ctx, const struct outbox_row *row)
 {
-    (void)ctx;
-    struct sl_buf line = { 0 };
-    queue_row_json(row, &line);
-    (void)puts(sl_buf_cstr(&line)); /* checked once at the end */
-    sl_buf_free(&line);
+    struct sl_buf *out = ctx;
+    queue_row_json(row, out);
+    sl_buf_put_u8(out, '\n');
 }
 
-static void nothing_more(void *ctx, enum sl_code code, const char *error)
-{
-    (void)ctx;
-    (void)code; /* outbox_list_file() returns it as well */
-    (void)error;
-}
-
+/* Gathered first and printed when the database is closed again: whoever reads us may be slow, and
+ * meanwhile no gateway could start. */
 static int list_file(const char *data_dir, const struct query *q)
 {
     char path[PATH_MAX];
     struct sl_err err = { 0 };
-    struct outbox_list_request request = { .lane = OUTBOX_LANES,
-                                           .dead = q->dead,
-                                           .limit = (uint32_t)q->limit,
-                                           .row = print_row,
-                                           .done = nothing_more };
-    if (q->lane && !outbox_lane_parse(sl_str(q->lane), &request.lane))
-        return cli_error(CLI_USAGE, "queue list", "--lane: unknown lane \"%s\"", q->lane);
+    struct sl_buf out = { 0 };
+    struct outbox_list_request request = {
+        .lane = q->lane, .dead = q->dead, .limit = (uint32_t)q->limit, .row = take_row, .ctx = &out
+    };
     if (snprintf(path, sizeof path, "%s/queue.db", data_dir) >= (int)sizeof path)
         return cli_error(CLI_FAIL, "queue list", "the path of data_dir is too long");
     enum sl_code rc = outbox_list_file(path, &request, &err);
-    if (rc == SL_NOTFOUND)
-        return CLI_OK; /* nothing was ever stored */
-    return rc == SL_OK ? CLI_OK : cli_error(CLI_FAIL, "queue list", "%s", err.text);
+    if (rc == SL_OK && out.failed)
+        rc = sl_fail(&err, SL_LIMIT, "more than 256 MiB: use --lane or a smaller --limit");
+    if (rc == SL_OK && out.len > 0)
+        (void)fwrite(out.ptr, 1, out.len, stdout); /* checked once at the end */
+    sl_buf_free(&out);
+    if (rc == SL_OK || rc == SL_NOTFOUND) /* nothing was ever stored */
+        return CLI_OK;
+    return cli_error(CLI_FAIL, "queue list", "%s", err.text);
 }
 
-static int list(const char *data_dir, const struct query *q)
+static enum sl_code ask(const char *data_dir, const struct query *q, struct sl_err *err)
 {
     struct sl_buf request = { 0 };
-    struct sl_err err = { 0 };
     sl_buf_printf(&request, "{\"cmd\":\"queue\",\"dead\":%s,\"limit\":%llu",
                   q->dead ? "true" : "false", (unsigned long long)q->limit);
-    if (q->lane) {
-        sl_buf_put_str(&request, ",\"lane\":");
-        sl_buf_put_json(&request, sl_str(q->lane));
-    }
+    if (q->lane != OUTBOX_LANES)
+        sl_buf_printf(&request, ",\"lane\":\"%s\"", outbox_lane_name(q->lane));
     sl_buf_put_str(&request, "}");
-    enum sl_code rc = control_ask(data_dir, sl_buf_cstr(&request), print_line, NULL, &err);
+    enum sl_code rc = control_ask(data_dir, sl_buf_cstr(&request), print_line, NULL, err);
     sl_buf_free(&request);
-    if (rc == SL_NOTFOUND)
-        return list_file(data_dir, q);
-    return rc == SL_OK ? CLI_OK : cli_error(CLI_FAIL, "queue list", "%s", err.text);
+    return rc;
+}
+
+/* A gateway that starts holds the folder before it answers, and one that stops does so for a moment
+ * longer. */
+static int list(const char *data_dir, const struct query *q)
+{
+    const struct timespec nap = { .tv_nsec = NAP_MS * 1000000L };
+    struct sl_err err = { 0 };
+    for (int i = 0; i < WAIT_MS / NAP_MS; i++) {
+        SL_CLEANUP(sl_close_fd) int lock = -1;
+        enum sl_code rc = ask(data_dir, q, &err);
+        if (rc != SL_NOTFOUND)
+            return rc == SL_OK ? CLI_OK : cli_error(CLI_FAIL, "queue list", "%s", err.text);
+        if (lock_data_dir(data_dir, LOCK_SHARED, &lock, &err) != SL_BUSY)
+            return list_file(data_dir, q); /* which says what is wrong with the folder */
+        (void)nanosleep(&nap, NULL);       /* cut short by a signal: asked again a little early */
+    }
+    return cli_error(CLI_FAIL, "queue list",
+                     "a gateway holds %s and does not answer: it is starting or stopping, or its "
+                     "disk is full",
+                     data_dir);
 }
 
 static int cmd_queue_list(int argc, char **argv)
 {
-    const char *given = NULL;
-    struct query q = { .limit = 1000 };
-    enum outbox_lane lane;
+    const char *given = NULL, *lane = NULL;
+    struct query q = { .lane = OUTBOX_LANES, .limit = 1000 };
     struct cli_args args;
     char *data_dir = NULL;
-    const struct cli_option options[] = { CLI_CONFIG(&given), CLI_TEXT("lane", '\0', &q.lane),
+    const struct cli_option options[] = { CLI_CONFIG(&given), CLI_TEXT("lane", '\0', &lane),
                                           CLI_FLAG("dead", '\0', &q.dead),
                                           CLI_NUMBER("limit", '\0', &q.limit, 1, 1000000),
                                           CLI_END };
@@ -105,9 +116,9 @@ static int cmd_queue_list(int argc, char **argv)
     int status = cli_parse(&command, argc, argv, &args);
     if (status != CLI_GO)
         return status;
-    if (q.lane && !outbox_lane_parse(sl_str(q.lane), &lane))
+    if (lane && !outbox_lane_parse(sl_str(lane), &q.lane))
         return cli_error(CLI_USAGE, "queue list",
-                         "--lane: \"%s\" is none of alert, normal, telemetry", q.lane);
+                         "--lane: \"%s\" is none of alert, normal, telemetry", lane);
     status = data_dir_find("queue list", given, &data_dir);
     if (status != CLI_GO)
         return status;

@@ -10,13 +10,10 @@
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct control {
@@ -97,7 +94,8 @@ static void on_written(uv_write_t *req, int status)
     free(w);
 }
 
-/* Sends what was gathered, then ends the connection: one request, one answer. */
+/* Sends what was gathered, then ends the connection: one request, one answer. The bytes go with
+ * the request, since the client may be gone before it. */
 static void client_answer(struct control_client *cl)
 {
     if (cl->closing)
@@ -187,6 +185,10 @@ static void answer_status(struct control_client *cl)
 
 static void handle_request(struct control_client *cl)
 {
+    if (cl->control->gateway->stopping) { /* its parts go one after the other */
+        answer_error(cl, "the gateway is stopping");
+        return;
+    }
     cJSON *request = cJSON_ParseWithLength((const char *)cl->in.ptr, cl->in.len);
     const char *cmd = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "cmd"));
     if (cmd && strcmp(cmd, "status") == 0)
@@ -214,7 +216,8 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     }
     sl_buf_put(&cl->in, buf->base, (size_t)n);
     if (cl->in.failed) {
-        client_end(cl);
+        (void)uv_read_stop(s); /* always 0 */
+        answer_error(cl, "the request is too long");
     } else if (cl->in.len > 0 && cl->in.ptr[cl->in.len - 1] == '\n') {
         (void)uv_read_stop(s); /* always 0 */
         handle_request(cl);
@@ -241,8 +244,11 @@ static void on_connection(uv_stream_t *s, int status)
     c->clients = cl;
     c->client_count++;
     c->holds++;
-    if (uv_accept(s, (uv_stream_t *)&cl->pipe) != 0 || c->client_count > CONTROL_CLIENTS_MAX ||
-        uv_read_start((uv_stream_t *)&cl->pipe, on_alloc, on_read) != 0)
+    if (uv_accept(s, (uv_stream_t *)&cl->pipe) != 0)
+        client_end(cl);
+    else if (c->client_count > CONTROL_CLIENTS_MAX)
+        answer_error(cl, "too many ask at the same time: try again");
+    else if (uv_read_start((uv_stream_t *)&cl->pipe, on_alloc, on_read) != 0)
         client_end(cl);
 }
 
@@ -251,13 +257,21 @@ static void on_server_closed(uv_handle_t *h)
     control_release(h->data);
 }
 
-/* Whether a gateway answers there. A socket that nobody listens on is left from a crash. */
-static bool somebody_listens(const char *path)
+/* Bound and listening; or a libuv error. */
+static int start_listening(struct control *c, const char *path)
 {
-    struct sockaddr_un a = { .sun_family = AF_UNIX };
-    memcpy(a.sun_path, path, strlen(path)); /* control_path() has checked the length */
-    SL_CLEANUP(sl_close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof a) == 0;
+    mode_t old = umask(0177); /* for the gateway's own user only, from the first moment */
+    int rc = uv_pipe_bind(&c->server, path);
+    (void)umask(old); /* always succeeds */
+    return rc != 0 ? rc : uv_listen((uv_stream_t *)&c->server, CONTROL_CLIENTS_MAX, on_connection);
+}
+
+static enum sl_code listen_failed(const char *path, int rc, struct sl_err *err)
+{
+    bool no_room = rc == UV_ENOSPC || rc == UV_EROFS || rc == -EDQUOT;
+    const char *hint = rc == UV_EACCES ? " (gateway.data_dir must be writable)" : "";
+    return sl_fail(err, no_room ? SL_FULL : SL_IO, "control socket %s: %s%s", path, uv_strerror(rc),
+                   hint);
 }
 
 enum sl_code control_open(struct control **ret, struct gateway *g, const char *data_dir,
@@ -267,12 +281,9 @@ enum sl_code control_open(struct control **ret, struct gateway *g, const char *d
     enum sl_code rc = control_path(data_dir, path, sizeof path, err);
     if (rc != SL_OK)
         return rc;
-    if (somebody_listens(path))
-        return sl_fail(err, SL_BUSY,
-                       "another sluice runs with data_dir %s: stop it, or give this one its own "
-                       "gateway.data_dir",
-                       data_dir);
-    (void)unlink(path); /* bind says so if it is still there */
+    if (control_answers(data_dir))
+        return sl_fail(err, SL_BUSY, "another sluice runs with data_dir %s", data_dir);
+    (void)unlink(path); /* left from a crash; bind says so if it is still there */
     struct control *c = calloc(1, sizeof *c);
     if (!c || uv_pipe_init(&g->loop, &c->server, 0) != 0) {
         free(c);
@@ -281,14 +292,10 @@ enum sl_code control_open(struct control **ret, struct gateway *g, const char *d
     c->gateway = g;
     c->server.data = c;
     c->holds = 1;
-    mode_t old = umask(0177); /* for the gateway's own user only, from the first moment */
-    int bound = uv_pipe_bind(&c->server, path);
-    (void)umask(old); /* always succeeds */
-    if (bound == 0)
-        bound = uv_listen((uv_stream_t *)&c->server, CONTROL_CLIENTS_MAX, on_connection);
-    if (bound != 0) {
+    int started = start_listening(c, path);
+    if (started != 0) {
         control_close(c, NULL, NULL);
-        return sl_fail(err, SL_IO, "control socket %s: %s", path, uv_strerror(bound));
+        return listen_failed(path, started, err);
     }
     *ret = c;
     return SL_OK;

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <uv.h>
 
 #define CONTROL_CLIENTS_MAX 8
@@ -23,7 +24,11 @@ struct control;
 SL_NODISCARD enum sl_code control_path(const char *data_dir, char *buf, size_t size,
                                        struct sl_err *err);
 
-/* SL_BUSY when another gateway answers on the socket: two must not share a data_dir. */
+/* Whether a gateway answers there. A socket that nobody listens on is left from a crash. */
+bool control_answers(const char *data_dir);
+
+/* SL_BUSY when another gateway answers on the socket; SL_FULL when the disk has no room for it or
+ * may not be written. While the gateway stops, every request is answered with an error. */
 SL_NODISCARD enum sl_code control_open(struct control **ret, struct gateway *g,
                                        const char *data_dir, struct sl_err *err);
 /* closed(ctx) comes from the loop. */

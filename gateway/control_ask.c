@@ -48,6 +48,18 @@ static enum sl_code connect_to(const char *data_dir, int *ret_fd, struct sl_err 
     return SL_OK;
 }
 
+bool control_answers(const char *data_dir)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    if (control_path(data_dir, a.sun_path, sizeof a.sun_path, NULL) != SL_OK)
+        return false;
+    SL_CLEANUP(sl_close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    /* EAGAIN: somebody listens, and many wait. */
+    return connect(fd, (const struct sockaddr *)&a, sizeof a) == 0 || errno == EAGAIN;
+}
+
 struct asking {
     void (*line)(void *ctx, const char *text);
     void *ctx;

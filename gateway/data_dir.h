@@ -2,8 +2,9 @@
 #ifndef GATEWAY_DATA_DIR_H
 #define GATEWAY_DATA_DIR_H
 
-/* From the configuration that `run` would use, the built-in one included; other mistakes in the file do not matter here.
- * given is -c's value or NULL. CLI_GO and *ret (yours to free()), or an exit status after an error line. */
+/* From the configuration that `run` would use, the built-in one included; other mistakes in the
+ * file do not matter here. given is -c's value or NULL. CLI_GO and *ret (yours to free()), or an
+ * exit status after an error line. */
 int data_dir_find(const char *command, const char *given, char **ret);
 
 #endif

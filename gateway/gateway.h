@@ -1,8 +1,8 @@
 /* gateway.h - the parts put together: what each file of gateway/ may see of the running gateway.
  *
- * gateway.c makes and ends the parts in order; engine.c runs the rules; status.c, metrics.c,
- * history.c and events.c say what is going on; control.c answers the command line. Loop thread
- * only. */
+ * gateway.c makes and ends the parts in order, with gateway_*.c; engine.c runs the rules; status.c,
+ * metrics.c, history.c and events.c say what is going on; control.c answers the command line. Loop
+ * thread only. */
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
@@ -25,7 +25,7 @@
 struct gateway {
     uv_loop_t loop;
     const struct sl_clock *clock;
-    struct config *config;
+    struct config *config;   /* of the start: what a reload does not change */
     const char *config_path; /* NULL: built in */
 
     struct outbox *outbox;
@@ -40,15 +40,17 @@ struct gateway {
     struct control *control;
     struct events events;
     struct history history;
-    struct broker_tap **gpio_taps;
+    struct gpio_command_tap *gpio_taps;
 
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t second;
+    uv_timer_t watchdog; /* the service manager's */
     uv_timer_t deadline; /* of the shutdown */
     int64_t started_mono_ms, started_wall_ms;
     int64_t store_due_ms; /* next $SYS/gateway/store */
-    int64_t watchdog_ms, watchdog_due_ms;
-    unsigned watches; /* of web viewers */
+    int lock_fd;          /* on data_dir; -1 for none */
+    unsigned watches;     /* of web viewers */
+    bool anonymous;       /* access.anonymous; config keeps what it was at the start */
     bool disk_was_ok, told_set_aside;
     bool parts_closed;    /* the last step of stopping is done */
     char cloud_line[512]; /* what was last logged of the cloud */
@@ -62,6 +64,20 @@ int gateway_run(struct config *config, const char *config_path);
 /* Publish on the local broker from inside. */
 void gateway_publish(struct gateway *g, struct sl_slice topic, struct sl_slice payload,
                      bool retain);
+/* The same for JSON that make() appends, retained. */
+void gateway_publish_json(struct gateway *g, const char *topic,
+                          void (*make)(struct gateway *g, struct sl_buf *out));
+
+/* gateway_open.c, gateway_gpio.c, gateway_web.c: the parts, each in its field above. */
+SL_NODISCARD enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err);
+SL_NODISCARD enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err);
+SL_NODISCARD enum sl_code gateway_open_engine(struct gateway *g, struct sl_err *err);
+SL_NODISCARD enum sl_code gateway_open_bridge(struct gateway *g, struct sl_err *err);
+SL_NODISCARD enum sl_code gateway_open_gpio(struct gateway *g, struct sl_err *err);
+SL_NODISCARD enum sl_code gateway_open_web(struct gateway *g, struct sl_err *err);
+void gateway_untap_gpio(struct gateway *g); /* before gpio and broker go */
+/* gateway_reload.c: reads the configuration again and says what came of it. */
+void gateway_reload(struct gateway *g);
 
 /* status.c: the interface's /api/v1/status. */
 void status_json(struct gateway *g, struct sl_buf *out);

@@ -5,11 +5,15 @@
 #include <stdlib.h>
 
 struct entry {
-    char *name;
-    char key[512]; /* what a change of means a new socket */
-    char address[160];
-    bool tls, kept;
+    char *name, *bind, *unix_path; /* bind or unix_path */
+    uint16_t port;
+    struct tls_context *tls; /* NULL: plain */
+    bool username_from_cert;
+    char address[160]; /* shown; cut when very long */
     struct broker_listener *listener;
+    struct entry *kept; /* new: the open one that it takes over */
+    bool stays;         /* old: taken over */
+    bool lent;          /* old: closed so that a new one could have its port */
 };
 
 struct listeners {
@@ -18,17 +22,23 @@ struct listeners {
     size_t count;
 };
 
-static void make_key(const struct config_listener *c, struct entry *e)
+/* ---- entries ---- */
+
+static void entries_free(struct entry *entries, size_t count)
 {
-    if (c->unix_path)
-        (void)snprintf(e->address, sizeof e->address, "%s",
-                       c->unix_path); /* shown; cut when very long */
-    else
-        (void)snprintf(e->address, sizeof e->address, strchr(c->bind, ':') ? "[%s]:%u" : "%s:%u",
-                       c->bind, c->port);
-    (void)snprintf(e->key, sizeof e->key, "%d %s %u %s %d", (int)c->protocol,
-                   c->bind ? c->bind : "", c->port, c->unix_path ? c->unix_path : "",
-                   c->username_from_cert);
+    for (size_t i = 0; i < count; i++) {
+        free(entries[i].name);
+        free(entries[i].bind);
+        free(entries[i].unix_path);
+        tls_context_unref(entries[i].tls);
+    }
+    free(entries);
+}
+
+static bool copy_text(char **ret, const char *text)
+{
+    *ret = text ? strdup(text) : NULL;
+    return *ret || !text;
 }
 
 static enum sl_code make_tls(const struct config_listener *c, struct tls_context **ret,
@@ -47,94 +57,135 @@ static enum sl_code make_tls(const struct config_listener *c, struct tls_context
     return rc == SL_OK ? SL_OK : sl_wrap(err, "listener \"%s\"", c->name);
 }
 
-static enum sl_code open_one(struct listeners *l, const struct config_listener *c,
-                             struct tls_context *tls, struct entry *e, struct sl_err *err)
+static enum sl_code make_entry(const struct config_listener *c, struct entry *e, struct sl_err *err)
+{
+    if (!copy_text(&e->name, c->name) || !copy_text(&e->unix_path, c->unix_path) ||
+        !copy_text(&e->bind, c->unix_path ? NULL : c->bind))
+        return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", c->name);
+    e->port = c->unix_path ? 0 : c->port;
+    e->username_from_cert = c->username_from_cert;
+    if (e->unix_path)
+        (void)snprintf(e->address, sizeof e->address, "%s", e->unix_path);
+    else
+        (void)snprintf(e->address, sizeof e->address, strchr(e->bind, ':') ? "[%s]:%u" : "%s:%u",
+                       e->bind, e->port);
+    return c->protocol == CONFIG_MQTTS ? make_tls(c, &e->tls, err) : SL_OK;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* An open socket can stay where the address is the same: TLS and the rest apply to its next
+ * connections. */
+static void find_kept(struct listeners *l, struct entry *e)
+{
+    for (size_t i = 0; i < l->count && !e->kept; i++) {
+        struct entry *old = &l->entries[i];
+        if (old->stays || old->port != e->port || !same_text(old->bind, e->bind) ||
+            !same_text(old->unix_path, e->unix_path))
+            continue;
+        old->stays = true;
+        e->kept = old;
+    }
+}
+
+/* ---- opening ---- */
+
+static enum sl_code open_entry(struct listeners *l, struct entry *e, struct sl_err *err)
 {
     struct broker_listener_options o = {
-        .name = c->name,
-        .bind = c->unix_path ? NULL : c->bind,
-        .port = c->port,
-        .unix_path = c->unix_path,
-        .tls = tls,
-        .username_from_cert = c->username_from_cert,
+        .name = e->name,
+        .bind = e->bind,
+        .port = e->port,
+        .unix_path = e->unix_path,
+        .tls = e->tls,
+        .username_from_cert = e->username_from_cert,
     };
     return broker_listen(l->broker, &o, &e->listener, err);
 }
 
-static struct entry *find_kept(struct listeners *l, const struct entry *like)
+/* 127.0.0.1:1883 is in the way of 0.0.0.0:1883: what has this port and does not stay is closed
+ * early. */
+static bool lend_port(struct listeners *l, const struct entry *e)
 {
-    for (size_t i = 0; i < l->count; i++)
-        if (!l->entries[i].kept && strcmp(l->entries[i].key, like->key) == 0)
-            return &l->entries[i];
-    return NULL;
-}
-
-/* Fills e for c: an open listener that stays, or a new one. */
-static enum sl_code make_entry(struct listeners *l, const struct config_listener *c,
-                               struct entry *e, struct sl_err *err)
-{
-    struct tls_context *tls = NULL;
-    make_key(c, e);
-    e->tls = c->protocol == CONFIG_MQTTS;
-    e->name = strdup(c->name);
-    if (!e->name)
-        return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", c->name);
-    enum sl_code rc = e->tls ? make_tls(c, &tls, err) : SL_OK;
-    if (rc != SL_OK)
-        return rc;
-    struct entry *kept = find_kept(l, e);
-    if (kept) {
-        kept->kept = true;
-        e->listener = kept->listener;
-        if (tls)
-            broker_listener_set_tls(e->listener, tls);
-    } else {
-        rc = open_one(l, c, tls, e, err);
+    bool lent = false;
+    for (size_t i = 0; i < l->count; i++) {
+        struct entry *old = &l->entries[i];
+        if (old->stays || !old->listener || !e->bind || !old->bind || old->port != e->port)
+            continue;
+        broker_unlisten(old->listener);
+        old->listener = NULL;
+        old->lent = lent = true;
     }
-    tls_context_unref(tls);
-    return rc;
+    return lent;
 }
 
-static void entries_free(struct entry *entries, size_t count)
+static enum sl_code open_new(struct listeners *l, struct entry *e, struct sl_err *err)
+{
+    enum sl_code rc = open_entry(l, e, err);
+    return rc != SL_OK && lend_port(l, e) ? open_entry(l, e, err) : rc;
+}
+
+/* Everything as it was. A port that was lent is free again, so this fails only for lack of memory
+ * or descriptors, or when somebody was quicker. */
+static void undo(struct listeners *l, struct entry *entries, size_t count, struct sl_err *err)
 {
     for (size_t i = 0; i < count; i++)
-        free(entries[i].name);
-    free(entries);
+        if (entries[i].listener)
+            broker_unlisten(entries[i].listener);
+    for (size_t i = 0; i < l->count; i++) {
+        struct sl_err again = { 0 };
+        struct entry *old = &l->entries[i];
+        if (old->lent && open_entry(l, old, &again) != SL_OK)
+            (void)sl_wrap(err, "listener \"%s\" is closed and could not be opened again (%s)",
+                          old->name, again.text);
+        old->lent = false;
+    }
 }
 
-static bool was_there(const struct listeners *l, const struct broker_listener *b)
+static void take_over(struct listeners *l, struct entry *entries, size_t count)
 {
+    for (size_t i = 0; i < count; i++) {
+        struct entry *e = &entries[i];
+        if (!e->kept)
+            continue;
+        e->listener = e->kept->listener;
+        e->kept = NULL;
+        broker_listener_set_tls(e->listener, e->tls, e->username_from_cert);
+    }
     for (size_t i = 0; i < l->count; i++)
-        if (l->entries[i].listener == b)
-            return true;
-    return false;
+        if (!l->entries[i].stays && l->entries[i].listener)
+            broker_unlisten(l->entries[i].listener);
+    entries_free(l->entries, l->count);
+    l->entries = entries;
+    l->count = count;
 }
 
 enum sl_code listeners_reload(struct listeners *l, const struct config *config, struct sl_err *err)
 {
-    struct entry *entries =
-        calloc(config->listener_count ? config->listener_count : 1, sizeof *entries);
+    size_t count = config->listener_count;
+    struct entry *entries = calloc(count ? count : 1, sizeof *entries);
     if (!entries)
         return sl_fail(err, SL_NOMEM, "listeners: out of memory");
     for (size_t i = 0; i < l->count; i++)
-        l->entries[i].kept = false;
+        l->entries[i].stays = l->entries[i].lent = false;
     enum sl_code rc = SL_OK;
-    for (size_t i = 0; rc == SL_OK && i < config->listener_count; i++)
-        rc = make_entry(l, &config->listeners[i], &entries[i], err);
-    if (rc != SL_OK) {
-        for (size_t i = 0; i < config->listener_count; i++)
-            if (entries[i].listener && !was_there(l, entries[i].listener))
-                broker_unlisten(entries[i].listener);
-        entries_free(entries, config->listener_count);
-        return rc;
+    for (size_t i = 0; rc == SL_OK && i < count; i++)
+        rc = make_entry(&config->listeners[i], &entries[i], err);
+    for (size_t i = 0; rc == SL_OK && i < count; i++)
+        find_kept(l, &entries[i]);
+    for (size_t i = 0; rc == SL_OK && i < count; i++)
+        if (!entries[i].kept)
+            rc = open_new(l, &entries[i], err);
+    if (rc == SL_OK) {
+        take_over(l, entries, count);
+        return SL_OK;
     }
-    for (size_t i = 0; i < l->count; i++)
-        if (!l->entries[i].kept)
-            broker_unlisten(l->entries[i].listener);
-    entries_free(l->entries, l->count);
-    l->entries = entries;
-    l->count = config->listener_count;
-    return SL_OK;
+    undo(l, entries, count, err);
+    entries_free(entries, count);
+    return rc;
 }
 
 enum sl_code listeners_open(struct listeners **ret, struct broker *broker,

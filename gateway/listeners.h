@@ -11,8 +11,8 @@ struct listeners;
 /* Opens all; the first that cannot be opened ends it and err names it. */
 SL_NODISCARD enum sl_code listeners_open(struct listeners **ret, struct broker *broker,
                                          const struct config *config, struct sl_err *err);
-/* Opens what is new, closes what is gone, reads TLS files again. On failure everything stays as it
- * was. */
+/* Opens what is new, closes what is gone, reads TLS files again. A socket whose address stays is
+ * kept open, and so are all connections. On failure everything stays as it was. */
 SL_NODISCARD enum sl_code listeners_reload(struct listeners *l, const struct config *config,
                                            struct sl_err *err);
 /* Forgets them; the broker closes them itself when it is paused. Accepts NULL. */

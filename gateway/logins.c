@@ -12,7 +12,8 @@ struct logins {
     uv_loop_t *loop;
     char *path;
     struct users *users;
-    unsigned pending;
+    unsigned pending; /* checks on their way, which point here */
+    bool closing;
 };
 
 /* One check on its way, with copies of its own: the users may be read again meanwhile. */
@@ -60,15 +61,11 @@ enum sl_code logins_open(struct logins **ret, uv_loop_t *loop, const char *path,
     return SL_OK;
 }
 
-enum sl_code logins_reload(struct logins *l, struct sl_err *err)
+static void logins_free(struct logins *l)
 {
-    struct users *fresh = NULL;
-    enum sl_code rc = read_users(l->path, &fresh, err);
-    if (rc != SL_OK)
-        return sl_wrap(err, "users file");
     users_free(l->users);
-    l->users = fresh;
-    return SL_OK;
+    free(l->path);
+    free(l);
 }
 
 static void check_free(struct check *c)
@@ -90,9 +87,11 @@ static void on_work(uv_work_t *w)
 static void on_done(uv_work_t *w, int status)
 {
     struct check *c = w->data;
-    c->logins->pending--;
+    struct logins *l = c->logins;
     broker_auth_done(c->auth, status == 0 && c->ok);
     check_free(c);
+    if (--l->pending == 0 && l->closing)
+        logins_free(l);
 }
 
 void logins_check(struct logins *l, struct broker_auth *auth, struct sl_slice user,
@@ -127,7 +126,7 @@ void logins_close(struct logins *l)
 {
     if (!l)
         return;
-    users_free(l->users);
-    free(l->path);
-    free(l);
+    l->closing = true;
+    if (l->pending == 0)
+        logins_free(l);
 }

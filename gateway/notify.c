@@ -5,10 +5,12 @@
 #include "base/text.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 void notify_send(const char *state)
@@ -27,6 +29,16 @@ void notify_send(const char *state)
     /* Nobody to tell when it fails: the service manager will notice by itself. */
     (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&a,
                  len);
+}
+
+void notify_reloading(void)
+{
+    struct timespec now = { 0 };
+    char text[64];
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail */
+    (void)snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                   (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    notify_send(text);
 }
 
 uint64_t notify_watchdog_ms(void)

@@ -24,18 +24,18 @@ static void add_uint(cJSON *o, const char *key, uint64_t v)
     (void)cJSON_AddNumberToObject(o, key, (double)v);
 }
 
-static void add_str(cJSON *o, const char *key, const char *v)
-{
-    (void)cJSON_AddStringToObject(o, key, v);
-}
-
-/* Bytes from a peer as a string: made valid UTF-8 first. */
+/* Bytes from a peer or cut to a size as a string: made valid UTF-8 first, which cJSON does not. */
 static void add_slice(cJSON *o, const char *key, struct sl_slice v)
 {
     struct sl_buf json = { 0 };
     sl_buf_put_json(&json, v);
-    (void)cJSON_AddRawToObject(o, key, sl_buf_cstr(&json));
+    (void)cJSON_AddRawToObject(o, key, json.failed ? "\"\"" : sl_buf_cstr(&json));
     sl_buf_free(&json);
+}
+
+static void add_str(cJSON *o, const char *key, const char *v)
+{
+    add_slice(o, key, sl_str(v));
 }
 
 static void print(cJSON *json, struct sl_buf *out)
@@ -220,22 +220,34 @@ static void add_broker(struct gateway *g, cJSON *root)
     add_uint(root, "clients", s.clients);
 }
 
-static cJSON *rules_array(struct gateway *g)
+static cJSON *rule_object(const struct engine_rule_view *v)
+{
+    cJSON *o = cJSON_CreateObject();
+    add_str(o, "name", v->name);
+    (void)cJSON_AddBoolToObject(o, "enabled", v->enabled);
+    add_str(o, "sql", v->sql);
+    add_uint(o, "in", v->in);
+    add_uint(o, "kept", v->kept);
+    add_uint(o, "out", v->out);
+    add_uint(o, "errors", v->errors);
+    add_str(o, "last_error", v->last_error);
+    return o;
+}
+
+/* In the configuration's order, at most limit, from behind the rule named `after` (empty: from the
+ * start; none of that name: nothing). */
+static cJSON *rules_array(struct gateway *g, struct sl_slice after, size_t limit)
 {
     cJSON *rules = cJSON_CreateArray();
-    for (size_t i = 0; i < engine_count(g->engine); i++) {
+    bool found = after.len == 0;
+    size_t count = 0;
+    for (size_t i = 0; i < engine_count(g->engine) && count < limit; i++) {
         struct engine_rule_view v;
         engine_get(g->engine, i, &v);
-        cJSON *o = cJSON_CreateObject();
-        add_str(o, "name", v.name);
-        (void)cJSON_AddBoolToObject(o, "enabled", v.enabled);
-        add_str(o, "sql", v.sql);
-        add_uint(o, "in", v.in);
-        add_uint(o, "kept", v.kept);
-        add_uint(o, "out", v.out);
-        add_uint(o, "errors", v.errors);
-        add_str(o, "last_error", v.last_error);
-        (void)cJSON_AddItemToArray(rules, o);
+        if (found && ++count)
+            (void)cJSON_AddItemToArray(rules, rule_object(&v));
+        else
+            found = sl_slice_eq(after, sl_str(v.name));
     }
     return rules;
 }
@@ -346,7 +358,7 @@ void status_json(struct gateway *g, struct sl_buf *out)
     add_cloud(g, root);
     add_store(g, root);
     add_broker(g, root);
-    (void)cJSON_AddItemToObject(root, "rules", rules_array(g));
+    (void)cJSON_AddItemToObject(root, "rules", rules_array(g, sl_str(""), SIZE_MAX));
     add_sensors(g, root);
     add_gpio(g, root);
     add_rates(g, root);
@@ -448,7 +460,7 @@ bool status_list(struct gateway *g, const char *name, struct sl_slice after, uns
     if (strcmp(name, "clients") == 0)
         print(clients_array(g, after, limit), out);
     else if (strcmp(name, "rules") == 0)
-        print(rules_array(g), out);
+        print(rules_array(g, after, limit), out);
     else if (strcmp(name, "queue") == 0)
         print(queue_array(g), out);
     else if (strcmp(name, "events") == 0)
@@ -459,6 +471,14 @@ bool status_list(struct gateway *g, const char *name, struct sl_slice after, uns
 }
 
 /* ---- health ---- */
+
+static void add_reason(cJSON *reasons, const char *text)
+{
+    struct sl_buf json = { 0 };
+    sl_buf_put_json(&json, sl_str(text));
+    (void)cJSON_AddItemToArray(reasons, cJSON_CreateRaw(json.failed ? "\"\"" : sl_buf_cstr(&json)));
+    sl_buf_free(&json);
+}
 
 static bool report(cJSON *reasons, struct sl_buf *out)
 {
@@ -471,7 +491,7 @@ bool status_healthy(struct gateway *g, struct sl_buf *out)
 {
     cJSON *reasons = cJSON_CreateArray();
     if (g->stopping)
-        (void)cJSON_AddItemToArray(reasons, cJSON_CreateString("the gateway is stopping"));
+        add_reason(reasons, "the gateway is stopping");
     return report(reasons, out);
 }
 
@@ -481,10 +501,10 @@ bool status_ready(struct gateway *g, struct sl_buf *out)
     cJSON *reasons = cJSON_CreateArray();
     outbox_get_stats(g->outbox, &s);
     if (g->stopping)
-        (void)cJSON_AddItemToArray(reasons, cJSON_CreateString("the gateway is stopping"));
+        add_reason(reasons, "the gateway is stopping");
     if (!g->listeners)
-        (void)cJSON_AddItemToArray(reasons, cJSON_CreateString("listeners are not open"));
+        add_reason(reasons, "listeners are not open");
     if (!s.disk_ok)
-        (void)cJSON_AddItemToArray(reasons, cJSON_CreateString(s.disk_error));
+        add_reason(reasons, s.disk_error);
     return report(reasons, out);
 }

@@ -40,7 +40,6 @@ struct broker_options {
     uint32_t topic_alias_max;     /* from a client */
     uint8_t max_qos;
     bool retain;
-    uint64_t max_retained_bytes; /* all retained messages and their topics; 0: 64 MiB */
     uint32_t max_keep_alive_s;
     uint32_t session_expiry_max_s;
     int64_t connect_timeout_ms; /* from accepting the connection to its CONNECT */
@@ -74,8 +73,9 @@ SL_NODISCARD enum sl_code broker_listen(struct broker *b,
 uint16_t broker_listener_port(const struct broker_listener *l);
 /* Closes the listener; its clients stay. */
 void broker_unlisten(struct broker_listener *l);
-/* For new connections from now on. */
-void broker_listener_set_tls(struct broker_listener *l, struct tls_context *tls);
+/* For new connections from now on; NULL for plain. */
+void broker_listener_set_tls(struct broker_listener *l, struct tls_context *tls,
+                             bool username_from_cert);
 void broker_set_anonymous(struct broker *b, bool anonymous);
 
 /* ---- subscribers inside the process ---- */
@@ -126,7 +126,6 @@ enum broker_drop {
     BROKER_DROP_EXPIRED,
     BROKER_DROP_TOO_LARGE, /* above the receiver's maximum packet size */
     BROKER_DROP_INTERNAL,  /* broker_publish's queue was full, or memory out */
-    BROKER_DROP_RETAINED,  /* delivered, but not kept: max_retained_bytes */
     BROKER_DROPS
 };
 const char *broker_drop_name(enum broker_drop d);

@@ -1,0 +1,178 @@
+/* gateway_open.c - store, broker, rules and bridge: opened with what the configuration says, and
+ * what they report. */
+#include "gateway.h"
+
+#include "base/log.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the bridge's callbacks ---- */
+
+/* Said once, not at every attempt: an outage may take a month. */
+static void log_cloud(struct gateway *g, const struct bridge_status *s)
+{
+    char line[sizeof g->cloud_line];
+    const char *word = bridge_state_word(s->state);
+    if (s->state >= BRIDGE_RESOLVING && s->state <= BRIDGE_SUBSCRIBING)
+        return; /* an attempt: what comes of it is said */
+    (void)snprintf(line, sizeof line, s->error[0] ? "%s (%s): %s" : "%s", word, s->cause, s->error);
+    if (strcmp(line, g->cloud_line) == 0)
+        return;
+    memcpy(g->cloud_line, line, sizeof line);
+    sl_log(s->error[0] ? SL_WARN : SL_INFO, "cloud", NULL, "%s", line);
+}
+
+static void on_cloud_state(void *ctx, const struct bridge_status *s)
+{
+    struct gateway *g = ctx;
+    log_cloud(g, s);
+    gateway_publish_json(g, "$SYS/gateway/cloud", status_cloud_json);
+}
+
+static void on_cloud_message(void *ctx, struct sl_msg *m)
+{
+    struct gateway *g = ctx;
+    if (!broker_publish(g->broker, m))
+        LOG_WARN("cloud",
+                 "a message from the cloud on %.*s was dropped: not a valid topic, or the broker's "
+                 "queue is full",
+                 SL_FMT(sl_msg_topic(m)));
+}
+
+/* ---- opening ---- */
+
+enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err)
+{
+    static const enum outbox_when_full when_full[] = {
+        [CONFIG_THIN] = OUTBOX_DROP_OLDEST,
+        [CONFIG_DROP_OLDEST] = OUTBOX_DROP_OLDEST,
+        [CONFIG_DROP_NEWEST] = OUTBOX_DROP_NEWEST,
+        [CONFIG_REFUSE] = OUTBOX_REFUSE,
+    };
+    const struct config *c = g->config;
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/queue.db", c->gateway.data_dir) >= (int)sizeof path)
+        return sl_fail(err, SL_INVALID, "gateway.data_dir is too long: %s", c->gateway.data_dir);
+    struct outbox_options o = {
+        .loop = &g->loop,
+        .clock = g->clock,
+        .path = path,
+        .max_bytes = c->store.max_bytes,
+        .max_age_ms = c->store.max_age_ms,
+        .when_full = when_full[c->store.when_full],
+        .spill_after_ms = c->store.spill_after_ms,
+        .commit_interval_ms = c->store.commit_interval_ms,
+        .sync = (enum outbox_sync)c->store.sync,
+    };
+    return outbox_open(&g->outbox, &o, err);
+}
+
+static void authenticate(void *ctx, struct broker_auth *auth, struct sl_slice user,
+                         struct sl_slice password)
+{
+    struct gateway *g = ctx;
+    if (g->logins)
+        logins_check(g->logins, auth, user, password);
+    else
+        broker_auth_done(auth, g->anonymous); /* a name means nothing without a users file */
+}
+
+enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
+{
+    const struct config *c = g->config;
+    g->anonymous = c->access.anonymous;
+    if (c->access.users_file) {
+        enum sl_code rc = logins_open(&g->logins, &g->loop, c->access.users_file, err);
+        if (rc != SL_OK)
+            return rc;
+    }
+    struct broker_options o = {
+        .loop = &g->loop,
+        .clock = g->clock,
+        .hooks = { .ctx = g, .authenticate = authenticate },
+        .version = SLUICE_VERSION,
+        .anonymous = c->access.anonymous,
+        .max_connections = c->broker.max_connections,
+        .max_packet_size = (uint32_t)c->broker.max_packet_size, /* validated: at most 256 MiB */
+        .max_inflight = c->broker.max_inflight,
+        .receive_maximum = c->broker.receive_maximum,
+        .max_queued_messages = c->broker.max_queued_messages,
+        .max_queued_bytes = c->broker.max_queued_bytes,
+        .topic_alias_max = c->broker.topic_alias_max,
+        .max_qos = (uint8_t)c->broker.max_qos,
+        .retain = c->broker.retain,
+        .max_keep_alive_s = (uint32_t)(c->broker.max_keep_alive_ms / 1000),
+        .session_expiry_max_s = (uint32_t)(c->broker.session_expiry_max_ms / 1000),
+        .connect_timeout_ms = c->broker.connect_timeout_ms,
+        .connect_rate = c->broker.connect_rate,
+        .sys_interval_ms = c->broker.sys_interval_ms,
+    };
+    return broker_open(&g->broker, &o, err);
+}
+
+enum sl_code gateway_open_engine(struct gateway *g, struct sl_err *err)
+{
+    struct engine_options o = {
+        .clock = g->clock,
+        .broker = g->broker,
+        .outbox = g->outbox,
+        .gateway_id = g->config->gateway.id,
+        .thing_name =
+            g->config->cloud.present ? g->config->cloud.thing_name : g->config->gateway.id,
+    };
+    return engine_open(&g->engine, &o, g->config, err);
+}
+
+static void fill_bridge_options(struct gateway *g, struct bridge_options *o)
+{
+    const struct config *c = g->config;
+    *o = (struct bridge_options){
+        .loop = &g->loop,
+        .clock = g->clock,
+        .outbox = g->outbox,
+        .gateway_id = c->gateway.id,
+        .host = c->cloud.endpoint,
+        .port = c->cloud.port,
+        .client_id = c->cloud.client_id,
+        .ca_path = c->cloud.ca,
+        .cert_path = c->cloud.cert,
+        .key_path = c->cloud.key,
+        .username = c->cloud.username,
+        .password = c->cloud.password,
+        .protocol_version = c->cloud.protocol_version,
+        .keep_alive_ms = c->cloud.keep_alive_ms,
+        .connect_timeout_ms = c->cloud.connect_timeout_ms,
+        .reconnect_min_ms = c->cloud.reconnect_min_ms,
+        .reconnect_max_ms = c->cloud.reconnect_max_ms,
+        .in_flight_max = c->cloud.in_flight,
+        .publishes_per_second = c->cloud.publishes_per_second,
+        .bytes_per_second = c->cloud.bytes_per_second,
+        .payload_max = c->cloud.max_payload,
+        .aws_limits = c->cloud.aws,
+    };
+}
+
+enum sl_code gateway_open_bridge(struct gateway *g, struct sl_err *err)
+{
+    const struct config *c = g->config;
+    if (!c->cloud.present)
+        return SL_OK;
+    size_t count = c->cloud.subscribe_count;
+    struct bridge_subscription *subs = calloc(count ? count : 1, sizeof *subs);
+    if (!subs)
+        return sl_fail(err, SL_NOMEM, "cloud: out of memory");
+    for (size_t i = 0; i < count; i++)
+        subs[i] =
+            (struct bridge_subscription){ c->cloud.subscribe[i].cloud, c->cloud.subscribe[i].local,
+                                          c->cloud.subscribe[i].qos };
+    struct bridge_options o;
+    fill_bridge_options(g, &o);
+    o.subscriptions = subs;
+    o.subscription_count = count;
+    struct bridge_callbacks callbacks = { g, on_cloud_state, on_cloud_message };
+    enum sl_code rc = bridge_open(&g->bridge, &o, &callbacks, err);
+    free(subs);
+    return rc;
+}

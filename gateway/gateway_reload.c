@@ -1,0 +1,98 @@
+/* gateway_reload.c - SIGHUP: the configuration again. All of it is made ready first, so that a
+ * mistake changes nothing. */
+#include "gateway.h"
+
+#include "rules_config.h"
+
+#include "base/log.h"
+
+/* What takes the old one's place. */
+struct fresh {
+    struct logins *logins, *web_logins;
+    struct engine_rules *rules;
+};
+
+static void log_problems(const struct config_problems *problems, const char *file)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        struct sl_buf line = { 0 };
+        config_problem_format(&problems->list[i], file, &line);
+        sl_log(problems->list[i].warning ? SL_WARN : SL_ERROR, "config", NULL, "%s",
+               sl_buf_cstr(&line));
+        sl_buf_free(&line);
+    }
+}
+
+static void discard(struct fresh *f)
+{
+    engine_discard(f->rules);
+    logins_close(f->logins);
+    logins_close(f->web_logins);
+}
+
+static enum sl_code prepare(struct gateway *g, const struct config *c, struct fresh *f,
+                            struct sl_err *err)
+{
+    enum sl_code rc = SL_OK;
+    if (c->access.users_file)
+        rc = logins_open(&f->logins, &g->loop, c->access.users_file, err);
+    if (rc == SL_OK && g->web && c->web.users_file)
+        rc = logins_open(&f->web_logins, &g->loop, c->web.users_file, err);
+    if (rc == SL_OK)
+        rc = engine_prepare(g->engine, c, &f->rules, err);
+    return rc;
+}
+
+/* Who may come in is decided before new listeners hear of anybody: both happen in this turn of the
+ * loop. Nothing here can fail. */
+static void commit(struct gateway *g, const struct config *c, struct fresh *f)
+{
+    engine_commit(g->engine, f->rules);
+    logins_close(g->logins);
+    logins_close(g->web_logins);
+    g->logins = f->logins;
+    g->web_logins = f->web_logins;
+    g->anonymous = c->access.anonymous;
+    broker_set_anonymous(g->broker, c->access.anonymous);
+    if (g->web)
+        web_forget_logins(g->web);
+    sl_log_configure((enum sl_log_level)c->log.level, (enum sl_log_format)c->log.format);
+}
+
+static enum sl_code apply(struct gateway *g, const struct config *c, struct sl_err *err)
+{
+    struct fresh f = { 0 };
+    enum sl_code rc = prepare(g, c, &f, err);
+    if (rc == SL_OK)
+        rc = listeners_reload(g->listeners, c, err); /* the last that can fail */
+    if (rc == SL_OK)
+        commit(g, c, &f);
+    else
+        discard(&f);
+    return rc;
+}
+
+void gateway_reload(struct gateway *g)
+{
+    struct config *c = NULL;
+    struct config_problems problems = { 0 };
+    struct sl_err err = { 0 };
+    if (!g->config_path) {
+        LOG_WARN("config", "nothing to read again: the built-in configuration is used");
+        return;
+    }
+    enum sl_code rc = config_load(g->config_path, &c, &problems);
+    bool rules_fine = c && config_check_rules(c, &problems);
+    log_problems(&problems, g->config_path);
+    if (rc != SL_OK || !rules_fine)
+        LOG_ERROR("config", "%s has errors: nothing was changed", g->config_path);
+    else if (apply(g, c, &err) != SL_OK)
+        LOG_ERROR("config", "nothing was changed: %s", err.text);
+    else
+        LOG_INFO("config",
+                 "%s: listeners, rules, access and log are up to date; other sections take effect "
+                 "at the next start",
+                 g->config_path);
+    config_problems_free(&problems);
+    config_free(c);
+}

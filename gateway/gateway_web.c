@@ -1,0 +1,105 @@
+/* gateway_web.c - what the web side may see and do: the view handed to it. */
+#include "gateway.h"
+
+#include "watch.h"
+
+#include "base/log.h"
+
+static void view_status(void *ctx, struct sl_buf *out)
+{
+    status_json(ctx, out);
+}
+
+static void view_metrics(void *ctx, struct sl_buf *out)
+{
+    metrics_text(ctx, out);
+    struct gateway *g = ctx;
+    struct web_stats s;
+    web_get_stats(g->web, &s);
+    sl_buf_printf(out,
+                  "# HELP sluice_http_requests_total HTTP requests.\n# TYPE "
+                  "sluice_http_requests_total counter\n"
+                  "sluice_http_requests_total %llu\n"
+                  "# HELP sluice_http_live_clients WebSocket viewers.\n# TYPE "
+                  "sluice_http_live_clients gauge\n"
+                  "sluice_http_live_clients %u\n",
+                  (unsigned long long)s.requests, s.live_clients);
+}
+
+static bool view_list(void *ctx, const char *name, struct sl_slice after, unsigned limit,
+                      struct sl_buf *out)
+{
+    return status_list(ctx, name, after, limit, out);
+}
+
+static bool view_history(void *ctx, struct sl_slice series, int64_t since_ms, struct sl_buf *out)
+{
+    struct gateway *g = ctx;
+    return history_json(&g->history, series, since_ms, out);
+}
+
+static bool view_healthy(void *ctx, struct sl_buf *reasons)
+{
+    return status_healthy(ctx, reasons);
+}
+
+static bool view_ready(void *ctx, struct sl_buf *reasons)
+{
+    return status_ready(ctx, reasons);
+}
+
+static bool view_login(void *ctx, struct sl_slice user, struct sl_slice password)
+{
+    struct gateway *g = ctx;
+    struct logins *l = g->web_logins ? g->web_logins : g->logins;
+    return l && logins_verify(l, user, password);
+}
+
+static void *view_watch(void *ctx, struct sl_slice user, struct sl_slice filter, web_tap_fn *fn,
+                        void *fn_ctx)
+{
+    struct gateway *g = ctx;
+    (void)user; /* whoever may read the page may read every topic: there are no access lists yet */
+    return watch_open(g->broker, &g->watches, filter, fn, fn_ctx);
+}
+
+static void view_unwatch(void *ctx, void *watch)
+{
+    (void)ctx;
+    watch_close(watch);
+}
+
+enum sl_code gateway_open_web(struct gateway *g, struct sl_err *err)
+{
+    const struct config *c = g->config;
+    if (!c->web.present)
+        return SL_OK;
+    if (c->web.users_file) {
+        enum sl_code rc = logins_open(&g->web_logins, &g->loop, c->web.users_file, err);
+        if (rc != SL_OK)
+            return rc;
+    }
+    struct web_options o = {
+        .loop = &g->loop,
+        .bind = c->web.bind,
+        .port = c->web.port,
+        .anonymous = (enum web_anonymous)c->web.anonymous,
+        .cert_path = c->web.tls_cert,
+        .key_path = c->web.tls_key,
+        .view = { .ctx = g,
+                  .status = view_status,
+                  .metrics = view_metrics,
+                  .list = view_list,
+                  .history = view_history,
+                  .healthy = view_healthy,
+                  .ready = view_ready,
+                  .login = view_login,
+                  .watch = view_watch,
+                  .unwatch = view_unwatch },
+    };
+    enum sl_code rc = web_open(&g->web, &o, err);
+    if (rc == SL_OK)
+        LOG_INFO("web", "status page on %s://%s:%u", c->web.tls_cert ? "https" : "http",
+                 c->web.bind, web_port(g->web));
+    return rc;
+}
