@@ -40,6 +40,7 @@ struct broker_options {
     uint32_t topic_alias_max;     /* from a client */
     uint8_t max_qos;
     bool retain;
+    uint64_t max_retained_bytes; /* all retained messages and their topics; 0: 64 MiB */
     uint32_t max_keep_alive_s;
     uint32_t session_expiry_max_s;
     int64_t connect_timeout_ms; /* from accepting the connection to its CONNECT */
@@ -126,6 +127,7 @@ enum broker_drop {
     BROKER_DROP_EXPIRED,
     BROKER_DROP_TOO_LARGE, /* above the receiver's maximum packet size */
     BROKER_DROP_INTERNAL,  /* broker_publish's queue was full, or memory out */
+    BROKER_DROP_RETAINED,  /* delivered, but not kept: max_retained_bytes */
     BROKER_DROPS
 };
 const char *broker_drop_name(enum broker_drop d);
