@@ -100,6 +100,38 @@ static void announce(struct bridge *b)
     b->callbacks.on_state(b->callbacks.ctx, &status);
 }
 
+/* ---- protocol version ---- */
+
+static void other_version(struct bridge *b)
+{
+    if (b->options.protocol_version != 5)
+        return;
+    b->version = b->version == MQTT_V5 ? MQTT_V311 : MQTT_V5;
+    b->closed_early = 0;
+}
+
+/* Some servers that do not know MQTT 5 just hang up. So do others, for quite another reason: hence
+ * the versions take turns. With 3.1.1 messages carry no identity, so it is not for one of which it
+ * is known that it speaks 5 (a bad link may cut three connections in a row), nor for AWS. */
+static void note_early_close(struct bridge *b)
+{
+    if (b->state != BRIDGE_CONNACK || b->spoke_5 || b->options.aws_limits ||
+        ++b->closed_early < CLOSED_EARLY_MAX)
+        return;
+    b->guessed = b->version == MQTT_V5;
+    other_version(b);
+}
+
+/* The older version was a guess: when that connection ends 5 is tried once again. */
+static void doubt_guess(struct bridge *b)
+{
+    if (!b->guessed)
+        return;
+    b->guessed = false;
+    b->version = MQTT_V5;
+    b->closed_early = CLOSED_EARLY_MAX - 1;
+}
+
 /* ---- the end of a connection ---- */
 
 static void bridge_release(struct bridge *b)
@@ -140,6 +172,7 @@ static void disconnect(struct bridge *b, bool hung_up)
     if (!was_up)
         return;
     backoff_was_up(&b->backoff, bridge_now(b) - b->up_since_ms);
+    doubt_guess(b);
     outbox_return_all(b->options.outbox);
     outbox_set_link(b->options.outbox, false);
 }
@@ -169,24 +202,6 @@ static void lose(struct bridge *b, bool hung_up)
     disconnect(b, hung_up);
     int64_t now = bridge_now(b);
     move(b, BRIDGE_BACKOFF, now + backoff_next_ms(&b->backoff, now));
-}
-
-/* ---- protocol version ---- */
-
-static void other_version(struct bridge *b)
-{
-    if (b->options.protocol_version != 5)
-        return;
-    b->version = b->version == MQTT_V5 ? MQTT_V311 : MQTT_V5;
-    b->closed_early = 0;
-}
-
-/* Some servers that do not know MQTT 5 just hang up. So does AWS, for quite another reason: hence
- * the versions take turns. */
-static void note_early_close(struct bridge *b)
-{
-    if (b->state == BRIDGE_CONNACK && ++b->closed_early >= CLOSED_EARLY_MAX)
-        other_version(b);
 }
 
 /* ---- the link's events ---- */
@@ -299,6 +314,7 @@ static void online(struct bridge *b)
 {
     b->connects++;
     b->closed_early = 0;
+    b->spoke_5 = b->spoke_5 || b->version == MQTT_V5;
     b->up_since_ms = bridge_now(b);
     b->why = b->refused_subscription;
     b->dry = false;

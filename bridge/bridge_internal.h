@@ -32,8 +32,10 @@ struct bridge {
 
     enum mqtt_version version; /* of the next attempt */
     unsigned closed_early;     /* connections in a row that ended right after CONNECT */
-    bool writing;              /* the link has not written what it was given */
-    bool dry;                  /* the outbox had nothing; it will call */
+    bool spoke_5;              /* the server took us with MQTT 5 once */
+    bool guessed; /* the older version is used because it hung up, not because it said */
+    bool writing; /* the link has not written what it was given */
+    bool dry;     /* the outbox had nothing; it will call */
     bool closing;
     int64_t drain_until_ms;
     void (*on_closed)(void *ctx);

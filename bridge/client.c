@@ -94,6 +94,7 @@ static void reset_connection(struct client *c)
     c->keep_alive_ms = (int64_t)c->options.keep_alive_s * 1000;
     c->ping_sent_ms = CLIENT_NEVER;
     c->acked_any = false;
+    c->quiet_until_ms = CLIENT_NEVER;
     c->last_ack_seq = 0;
     c->asked_ms = 0;
     c->silent_since_ms = CLIENT_NEVER;
@@ -361,11 +362,15 @@ bool client_stalled(const struct client *c)
 
 int64_t client_room_at(struct client *c, int64_t now_ms)
 {
-    uint32_t window = suspicion_careful(&c->suspicion) ? 1 : c->window;
+    bool careful = suspicion_careful(&c->suspicion);
+    uint32_t window = careful ? 1 : c->window;
     bool room = c->phase == CLIENT_UP && c->out.len < CLIENT_OUTPUT_HIGH &&
                 c->qos0_count < CLIENT_QOS0_MAX && flights_count(&c->flights) < window &&
                 !client_stalled(c);
-    return room ? pacer_ready_at(&c->pacer, now_ms) : CLIENT_NEVER;
+    if (!room)
+        return CLIENT_NEVER;
+    int64_t at = pacer_ready_at(&c->pacer, now_ms);
+    return careful && c->quiet_until_ms > at ? c->quiet_until_ms : at;
 }
 
 enum client_phase client_phase(const struct client *c)

@@ -28,9 +28,19 @@ static void take_limits(struct client *c, const struct mqtt_props *p)
         c->keep_alive_ms = (int64_t)p->server_keep_alive * 1000;
 }
 
+/* What suspicion.h asks for before the first publish. */
+static void probe(struct client *c, int64_t now_ms)
+{
+    if (!suspicion_careful(&c->suspicion))
+        return;
+    mqtt_encode_pingreq(&c->out);
+    c->ping_sent_ms = now_ms;
+}
+
 static void accepted(struct client *c, const struct mqtt_connack *p, int64_t now_ms)
 {
     take_limits(c, &p->props);
+    probe(c, now_ms);
     if (!p->session_present) {
         flights_forget(&c->flights);
         c->subscribed = false;
@@ -251,12 +261,14 @@ static void on_disconnect(struct client *c, const struct mqtt_frame *f)
                 p.reason, detail.len ? ": " : "", SL_FMT(detail));
 }
 
-static void on_pingresp(struct client *c, const struct mqtt_frame *f)
+static void on_pingresp(struct client *c, const struct mqtt_frame *f, int64_t now_ms)
 {
     const char *why = NULL;
     uint8_t rc = mqtt_decode_empty(f, &why);
     if (rc != MQTT_RC_SUCCESS)
         violation(c, rc, "PINGRESP", why);
+    else if (c->quiet_until_ms == CLIENT_NEVER)
+        c->quiet_until_ms = now_ms + SUSPICION_QUIET_MS;
 }
 
 static const char *packet_name(uint8_t type)
@@ -283,7 +295,7 @@ void client_handle(struct client *c, const struct mqtt_frame *f, int64_t now_ms)
     case MQTT_PUBACK: on_puback(c, f, now_ms); break;
     case MQTT_PUBREL: on_pubrel(c, f); break;
     case MQTT_SUBACK: on_suback(c, f); break;
-    case MQTT_PINGRESP: on_pingresp(c, f); break;
+    case MQTT_PINGRESP: on_pingresp(c, f, now_ms); break;
     case MQTT_DISCONNECT: on_disconnect(c, f); break;
     default: /* f->type is a byte off the wire, not an enum: the rest is refused */
         violation(c, MQTT_RC_PROTOCOL_ERROR, packet_name(f->type), "a client does not get these");

@@ -31,6 +31,7 @@ struct client {
     int64_t ping_sent_ms; /* CLIENT_NEVER while none is out */
     int64_t last_ack_ms;
     bool acked_any;          /* on this connection */
+    int64_t quiet_until_ms;  /* under suspicion: no publish before; CLIENT_NEVER: no PINGRESP yet */
     int64_t asked_ms;        /* when an overdue publish was last sent again */
     int64_t silent_since_ms; /* no acknowledgement since then though asked; CLIENT_NEVER */
     uint64_t last_ack_seq;   /* the highest order of sending that was acknowledged */

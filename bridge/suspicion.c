@@ -19,10 +19,18 @@ void suspicion_clear(struct suspicion *s)
     *s = (struct suspicion){ 0 };
 }
 
+static unsigned strikes_needed(const struct suspicion *s)
+{
+    unsigned n = s->convicted;
+    return (unsigned)SUSPICION_STRIKES
+           << (n < SUSPICION_DOUBLINGS_MAX ? n : SUSPICION_DOUBLINGS_MAX);
+}
+
 bool suspicion_convicts(struct suspicion *s, const struct outbox_item *item)
 {
-    if (s->strikes < SUSPICION_STRIKES || s->lane != item->lane || s->number != item->number)
+    if (s->strikes < strikes_needed(s) || s->lane != item->lane || s->number != item->number)
         return false;
-    suspicion_clear(s);
+    s->convicted++;
+    s->strikes = 0;
     return true;
 }

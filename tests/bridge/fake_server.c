@@ -59,6 +59,12 @@ static void on_connect(struct fake_client *c, const struct mqtt_frame *f)
             mqtt_encode_connack(&c->out, p.version, &ack);
         break;
     case FAKE_HANG_UP: hang_up(c); break;
+    case FAKE_HANG_UP_ON_5:
+        if (p.version == MQTT_V5)
+            hang_up(c);
+        else
+            mqtt_encode_connack(&c->out, p.version, &ack);
+        break;
     case FAKE_SILENT: break;
     case FAKE_REFUSE:
         ack.reason = p.version == MQTT_V5 ? MQTT_RC_NOT_AUTHORIZED : 5;
@@ -155,6 +161,12 @@ void fake_start(struct fake_server *s, uv_loop_t *loop, enum fake_mode mode)
     assert_int_equal(uv_listen((uv_stream_t *)&s->listener, 8, on_connection), 0);
     assert_int_equal(uv_tcp_getsockname(&s->listener, (struct sockaddr *)&a, &size), 0);
     s->port = ntohs(a.sin_port);
+}
+
+void fake_cut(struct fake_server *s)
+{
+    assert_non_null(s->client);
+    hang_up(s->client);
 }
 
 void fake_resume(struct fake_server *s)

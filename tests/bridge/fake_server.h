@@ -11,6 +11,7 @@ enum fake_mode {
     FAKE_ACCEPT,       /* CONNACK 0, and PUBACKs */
     FAKE_ONLY_V4,      /* refuses MQTT 5 as a 3.1.1 server does */
     FAKE_HANG_UP,      /* closes after CONNECT */
+    FAKE_HANG_UP_ON_5, /* closes after CONNECT of MQTT 5, else as FAKE_ACCEPT */
     FAKE_SILENT,       /* reads, says nothing */
     FAKE_NO_PUBACK,    /* CONNACK 0, then no acknowledgement */
     FAKE_REFUSE,       /* CONNACK not authorized */
@@ -34,6 +35,7 @@ struct fake_server {
 };
 
 void fake_start(struct fake_server *s, uv_loop_t *loop, enum fake_mode mode);
+void fake_cut(struct fake_server *s); /* ends the connection there is */
 void fake_resume(struct fake_server *s);
 void fake_stop(struct fake_server *s); /* closes; the loop must run once more */
 

@@ -11,6 +11,13 @@
 
 #define UP5 "start 5\nout CONNECT v5 gw clean=0 ka=60 expiry=604800 max=1048576\n"
 #define UP4 "start 4\nout CONNECT v4 gw clean=0 ka=60\n"
+/* Under suspicion: the server answers a ping, and is quiet. */
+#define BARREN4                                                                                    \
+    UP4 "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" UP4                                  \
+        "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n"
+#define CAREFUL4 UP4 "srv connack 0 0\nout PINGREQ\nroom no\nsrv pingresp\nroom 2000\nt 2000\n"
+#define STRIKE   "pub normal 1 1 a x\nlost hung-up\n"
+#define STRIKE2  "pub normal 2 1 a y\nlost hung-up\n"
 
 static const struct talk {
     const char *name, *script;
@@ -218,16 +225,29 @@ static const struct talk {
     /* ---- a server that hangs up because of one message ---- */
     { "after two, one at a time; after three more, dead",
       UP4 "srv connack 0 0\npub normal 1 1 a x\npub normal 2 1 a y\nlost hung-up\n" UP4
-          "srv connack 0 0\npub normal 1 1 a x\npub normal 2 1 a y\nlost hung-up\n" UP4
-          "srv connack 0 0\npub normal 1 1 a x\nroom no\nlost hung-up\n" UP4
-          "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" UP4
-          "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\nev -\n" UP4
-          "srv connack 0 0\npub normal 1 1 a x\nev dead normal1 the server hangs up when this is "
-          "published\nout -\npub normal 2 1 a y\nroom yes" },
+          "srv connack 0 0\npub normal 1 1 a x\npub normal 2 1 a y\nlost hung-up\n" CAREFUL4
+          "pub normal 1 1 a x\nroom no\nlost hung-up\n" CAREFUL4
+          "pub normal 1 1 a x\nlost hung-up\n" CAREFUL4
+          "pub normal 1 1 a x\nlost hung-up\nev -\n" CAREFUL4
+          "pub normal 1 1 a x\nev dead normal1 the server hangs up when this is "
+          "published\nout -\npub normal 2 1 a y\nroom no\nsrv puback 8\nroom yes" },
+    { "after a first conviction, twice the strikes for the second",
+      BARREN4 CAREFUL4 STRIKE CAREFUL4 STRIKE CAREFUL4 STRIKE CAREFUL4
+      "pub normal 1 1 a x\nev dead normal1 the server hangs up when this is published\n"
+      "pub normal 2 1 a y\nlost hung-up\n" CAREFUL4 STRIKE2 CAREFUL4 STRIKE2 CAREFUL4 STRIKE2
+          CAREFUL4 STRIKE2 CAREFUL4 STRIKE2 "ev -\n" CAREFUL4
+      "pub normal 2 1 a y\nev dead normal2 the server hangs up when this is published" },
+    { "a server that hangs up before anything is sent blames nobody",
+      BARREN4 UP4 "srv connack 0 0\nout PINGREQ\nroom no\nlost hung-up\n" UP4
+                  "srv connack 0 0\nsrv pingresp\nroom 2000\nt 1999\nroom 1\nlost hung-up\n" UP4
+                  "srv connack 0 0\nlost hung-up\n" UP4 "srv connack 0 0\nlost hung-up\n" CAREFUL4
+                  "pub normal 1 1 a x\nev -\nflying 1" },
+    { "a probe without an answer ends the connection",
+      BARREN4 UP4 "srv connack 0 0\nt 9999\nphase up\nt 1\nfault keep-alive" },
     { "an acknowledgement ends the suspicion",
       UP4 "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" UP4
-          "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" UP4
-          "srv connack 0 0\npub normal 1 1 a x\nroom no\nsrv puback 3\nev acked normal1\n"
+          "srv connack 0 0\npub normal 1 1 a x\nlost hung-up\n" CAREFUL4
+          "pub normal 1 1 a x\nroom no\nsrv puback 3\nev acked normal1\n"
           "pub normal 2 1 a y\nroom yes" },
     { "a broken network raises none", UP4 "srv connack 0 0\npub normal 1 1 a x\nlost\n" UP4
                                           "srv connack 0 0\npub normal 1 1 a x\nlost\n" UP4
@@ -237,7 +257,7 @@ static const struct talk {
       UP5 "srv connack 0 0\npub normal 1 1 a x\nsrv disconnect 90\nlost\n" UP5
           "srv connack 0 0\npub normal 1 1 a x\nsrv disconnect 8e\nlost\n" UP5
           "srv connack 0 0\npub normal 1 1 a x\nroom yes\nsrv disconnect 90\nlost\n" UP5
-          "srv connack 0 0\npub normal 1 1 a x\nroom no" },
+          "srv connack 0 0\nroom no\nsrv pingresp\nt 2000\npub normal 1 1 a x\nroom no" },
 
     /* ---- messages from the cloud ---- */
     { "QoS 0", UP4 "srv connack 0 0\nsrv publish 0 0 c/d on\nev message q0 c/d on\nout -" },
