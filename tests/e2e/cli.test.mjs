@@ -89,7 +89,7 @@ scenario('check: clean files, syntax errors, files that are not there', async (s
     const gateway = await s.gateway();
     assert.equal(ok(await gateway.sluice('check')).stdout, '');
     const file = path.join(s.dir, 'x.json');
-    for (const [text, place] of [['', '1:1'], ['{', '1:1'], ['{\n  "log": {\n  "level": \n}', '4:1'], ['[]', '1:1'],
+    for (const [text, place] of [['', '1:1'], ['{', '1:1'], ['{\n  "log": {\n  "level": \n} }', '4:1'], ['[]', '1:1'],
         ['{ "gateway": { "id": "a" } } x', '1:30'], ['{ "log": { "level": "in\u0001fo" } }', '1:24']]) {
         writeFileSync(file, text);
         const done = await sluice(['check', '-c', file]);

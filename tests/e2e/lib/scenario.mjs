@@ -43,12 +43,19 @@ class Scenario {
         return cloud;
     }
 
-    /** An MQTT.js client that does not come back by itself. `where`: a gateway, or a URL. */
+    /** An MQTT.js client that does not come back by itself. `where`: a gateway, or a URL. From its first moment on `got`
+     *  collects what arrives: [topic, text, qos, retain] each. */
     async client(where, options = {}) {
         const url = typeof where === 'string' ? where : `mqtt://127.0.0.1:${where.port}`;
-        const client = await mqtt.connectAsync(url, { reconnectPeriod: 0, connectTimeout: 10000, ...options }, false);
-        client.on('error', () => {}); // what matters shows in the promises
+        const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 10000, ...options });
+        client.got = [];
+        client.on('message', (topic, payload, packet) => client.got.push([topic, payload.toString(), packet.qos, packet.retain]));
         this.defer(() => client.endAsync(true));
+        await new Promise((resolve, reject) => {
+            client.once('connect', resolve);
+            client.on('error', reject); // later ones show in the promises of what was asked for
+            client.once('close', () => reject(new Error(`${url}: the connection was closed`)));
+        });
         return client;
     }
 
