@@ -8,6 +8,7 @@
 #include "sim_readings.h"
 
 #include "base/file.h"
+#include "base/topic.h"
 #include "broker/mqtt.h"
 
 #include <assert.h>
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 #include <uv.h>
 
-enum { RECONNECT_MS = 1000, PENDING_MAX = 64, PACKET_MAX = 1024 * 1024 };
+enum { RECONNECT_MS = 1000, PENDING_MAX = 64, PACKET_MAX = 1024 * 1024, TOPIC_MAX = 200 };
 
 static const char usage[] =
     "Usage: sluice simulate [OPTIONS]\n"
@@ -46,6 +47,7 @@ struct options {
 
 struct reading {
     uint16_t packet_id;
+    bool sent; /* once, on this connection or one before */
     uint8_t *payload;
     size_t len;
 };
@@ -92,6 +94,7 @@ static void sensor_finish(struct sensor *s);
 
 struct write {
     uv_write_t req;
+    struct sensor *sensor;
     struct sl_buf bytes;
 };
 
@@ -103,34 +106,38 @@ static void on_written(uv_write_t *req, int status)
     free(w);
 }
 
-/* Takes over bytes. */
-static void sensor_write(struct sensor *s, struct sl_buf *bytes)
+/* Takes over bytes. False when nothing was written: done will not be called. */
+static bool sensor_write(struct sensor *s, struct sl_buf *bytes, uv_write_cb done)
 {
     struct write *w = bytes->failed ? NULL : calloc(1, sizeof *w);
     if (!w) {
         sl_buf_free(bytes);
-        return;
+        return false;
     }
+    w->sensor = s;
     w->bytes = *bytes;
     w->req.data = w;
     uv_buf_t buf = uv_buf_init((char *)w->bytes.ptr, (unsigned)w->bytes.len);
-    if (uv_write(&w->req, (uv_stream_t *)&s->tcp, &buf, 1, on_written) != 0)
-        on_written(&w->req, 0);
+    if (uv_write(&w->req, (uv_stream_t *)&s->tcp, &buf, 1, done) == 0)
+        return true;
+    on_written(&w->req, 0);
+    return false;
 }
 
-static void send_reading(struct sensor *s, const struct reading *r, bool dup)
+static void send_reading(struct sensor *s, struct reading *r)
 {
     struct sl_buf out = { 0 };
     struct mqtt_publish p = {
-        .dup = dup,
+        .dup = r->sent,
         .qos = (uint8_t)s->sim->o.qos,
         .packet_id = r->packet_id,
         .topic = sl_str(s->topic),
         .payload = { r->payload, r->len },
     };
     mqtt_encode_publish(&out, MQTT_V311, &p);
-    sensor_write(s, &out);
-    s->sim->published += !dup;
+    (void)sensor_write(s, &out, on_written); /* without acknowledgement it is sent again */
+    s->sim->published += !r->sent;
+    r->sent = true;
 }
 
 /* ---- readings ---- */
@@ -161,17 +168,20 @@ static void take_reading(struct sensor *s)
         return;
     }
     s->made++;
-    struct reading r = { s->next_id, payload.ptr, payload.len };
+    struct reading r = { .packet_id = s->next_id, .payload = payload.ptr, .len = payload.len };
     if (s->sim->o.qos == 0) {
         if (s->up)
-            send_reading(s, &r, false);
+            send_reading(s, &r);
+        else
+            s->sim->skipped++;
         free(payload.ptr);
         return;
     }
     s->next_id = s->next_id == UINT16_MAX ? 1 : (uint16_t)(s->next_id + 1);
-    s->pending[s->pending_count++] = r;
+    s->pending[s->pending_count] = r;
     if (s->up)
-        send_reading(s, &r, false);
+        send_reading(s, &s->pending[s->pending_count]);
+    s->pending_count++;
 }
 
 static void on_acknowledged(struct sensor *s, uint16_t packet_id)
@@ -233,20 +243,30 @@ static void sensor_drop(struct sensor *s)
         uv_close((uv_handle_t *)&s->tcp, on_tcp_closed);
 }
 
+static void on_said_goodbye(uv_write_t *req, int status)
+{
+    struct write *w = req->data;
+    struct sensor *s = w->sensor;
+    on_written(req, status);
+    sensor_drop(s);
+}
+
+/* DISCONNECT behind what is still on its way; the connection closes when it is written. */
+static bool say_goodbye(struct sensor *s)
+{
+    struct sl_buf out = { 0 };
+    mqtt_encode_disconnect(&out, MQTT_V311, &(struct mqtt_reasoned){ 0 });
+    return sensor_write(s, &out, on_said_goodbye);
+}
+
 static void sensor_finish(struct sensor *s)
 {
     if (s->closing)
         return;
     s->closing = true;
-    if (s->up) {
-        struct sl_buf out = { 0 };
-        mqtt_encode_disconnect(&out, MQTT_V311, &(struct mqtt_reasoned){ 0 });
-        uv_buf_t buf = uv_buf_init((char *)out.ptr, (unsigned)out.len);
-        (void)uv_try_write((uv_stream_t *)&s->tcp, &buf, 1); /* a courtesy */
-        sl_buf_free(&out);
-    }
-    sensor_drop(s);
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
+    if (!s->up || s->sim->stopping || !say_goodbye(s))
+        sensor_drop(s);
 }
 
 static void complain(struct sim *sim, const char *text)
@@ -268,8 +288,10 @@ static bool on_packet(struct sensor *s, const struct mqtt_frame *f)
         }
         s->up = true;
         s->sim->complained = false;
+        if (s->made == 0)
+            sensor_schedule(s, 0); /* the first reading does not wait for an interval */
         for (unsigned i = 0; i < s->pending_count; i++)
-            send_reading(s, &s->pending[i], true);
+            send_reading(s, &s->pending[i]);
         return true;
     }
     if (f->type == MQTT_PUBACK && mqtt_decode_ack(f, MQTT_V311, &a, NULL) == 0) {
@@ -291,7 +313,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     struct sensor *s = stream->data;
     struct mqtt_frame f;
     if (n < 0) {
-        complain(s->sim, n == UV_EOF ? "the broker closed the connection" : uv_strerror((int)n));
+        if (!s->closing)
+            complain(s->sim,
+                     n == UV_EOF ? "the broker closed the connection" : uv_strerror((int)n));
         sensor_drop(s);
         return;
     }
@@ -331,7 +355,8 @@ static void on_connected(uv_connect_t *req, int status)
         .password = sl_buf_slice(&s->sim->password),
     };
     mqtt_encode_connect(&out, &p);
-    sensor_write(s, &out);
+    if (!sensor_write(s, &out, on_written))
+        sensor_drop(s);
 }
 
 static void sensor_connect(struct sensor *s)
@@ -410,8 +435,12 @@ static void on_signal(uv_signal_t *h, int number)
     struct sim *sim = h->data;
     (void)number;
     sim->stopping = true;
-    for (size_t i = 0; i < sim->o.sensors; i++)
-        sensor_finish(&sim->sensors[i]);
+    for (size_t i = 0; i < sim->o.sensors; i++) {
+        struct sensor *s = &sim->sensors[i];
+        if (s->closing)
+            sensor_drop(s); /* no more waiting for a goodbye to be written */
+        sensor_finish(s);
+    }
 }
 
 static int resolve(struct sim *sim)
@@ -468,6 +497,17 @@ static int run(struct sim *sim)
     return fflush(stdout) == 0 ? CLI_OK : CLI_FAIL;
 }
 
+static int check_options(const struct options *o)
+{
+    if (!sl_topic_valid(sl_str(o->topic)) || strlen(o->topic) > TOPIC_MAX)
+        return cli_error(CLI_USAGE, "simulate",
+                         "--topic: \"%s\" is not a topic (no + or #, at most %d bytes)", o->topic,
+                         TOPIC_MAX);
+    if (o->password_file && !o->user)
+        return cli_error(CLI_USAGE, "simulate", "--password-file needs --user");
+    return CLI_GO;
+}
+
 int cmd_simulate(int argc, char **argv)
 {
     struct options o = { .host = "127.0.0.1",
@@ -494,6 +534,9 @@ int cmd_simulate(int argc, char **argv)
     };
     const struct cli_command command = { .name = "simulate", .usage = usage, .options = options };
     int status = cli_parse(&command, argc, argv, &args);
+    if (status != CLI_GO)
+        return status;
+    status = check_options(&o);
     if (status != CLI_GO)
         return status;
     struct sim *sim = calloc(1, sizeof *sim);

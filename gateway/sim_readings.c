@@ -60,70 +60,125 @@ void sim_room_next(struct sim_room *r, double seconds, struct sl_buf *out)
         r->temperature, r->humidity, r->light, r->co2, r->occupied);
 }
 
-/* ---- CSV ---- */
+/* ---- CSV, as RFC 4180 has it ---- */
 
-/* Takes the next field off *line; quotes around it are dropped, and a quoted field may hold commas.
- */
-static bool next_field(struct sl_slice *line, bool *more, struct sl_slice *ret)
+enum field_end { END_COMMA, END_RECORD, END_TEXT };
+
+struct field {
+    struct sl_slice raw; /* as written, with its quotes */
+    bool open;           /* the closing quote is missing */
+    enum field_end end;
+};
+
+/* Takes what ends a field off *in. Text between a closing quote and the comma is passed over. */
+static enum field_end take_end(struct sl_slice *in)
 {
-    if (!*more)
-        return false;
-    size_t n = 0, skip = 0;
-    if (line->len > 0 && line->ptr[0] == '"') {
-        n = 1;
-        while (n < line->len && line->ptr[n] != '"')
-            n++;
-        *ret = sl_bytes(line->ptr + 1, n - 1);
-        n += n < line->len;
-        while (n + skip < line->len && line->ptr[n + skip] != ',')
-            skip++;
-    } else {
-        while (n < line->len && line->ptr[n] != ',')
-            n++;
-        *ret = sl_bytes(line->ptr, n);
-    }
-    n += skip;
-    *more = n < line->len;
-    n += *more;
-    *line = sl_bytes(line->ptr + n, line->len - n);
+    size_t n = 0;
+    while (n < in->len && in->ptr[n] != ',' && in->ptr[n] != '\n')
+        n++;
+    enum field_end end = n == in->len ? END_TEXT : in->ptr[n] == '\n' ? END_RECORD : END_COMMA;
+    n += end != END_TEXT;
+    *in = sl_bytes(in->ptr + n, in->len - n);
+    return end;
+}
+
+static struct field take_quoted(struct sl_slice *in)
+{
+    struct field f = { .raw = *in };
+    size_t n = 1;
+    while (n < in->len && (in->ptr[n] != '"' || (n + 1 < in->len && in->ptr[n + 1] == '"')))
+        n += in->ptr[n] == '"' ? 2 : 1;
+    f.open = n >= in->len;
+    f.raw.len = f.open ? in->len : n + 1;
+    *in = sl_bytes(in->ptr + f.raw.len, in->len - f.raw.len);
+    f.end = take_end(in);
+    return f;
+}
+
+static struct field take_field(struct sl_slice *in)
+{
+    if (in->len > 0 && in->ptr[0] == '"')
+        return take_quoted(in);
+    struct field f = { .raw = *in };
+    f.end = take_end(in);
+    f.raw.len = (size_t)(in->ptr - f.raw.ptr) - (f.end != END_TEXT);
+    if (f.end != END_COMMA && f.raw.len > 0 && f.raw.ptr[f.raw.len - 1] == '\r')
+        f.raw.len--;
+    return f;
+}
+
+/* False when a quote in it never ends. */
+static bool take_record(struct sl_slice *rest, struct sl_slice *ret)
+{
+    struct field f;
+    *ret = *rest;
+    do {
+        f = take_field(rest);
+    } while (f.end == END_COMMA && !f.open);
+    ret->len = (size_t)(rest->ptr - ret->ptr);
+    return !f.open;
+}
+
+static bool is_blank(struct sl_slice record)
+{
+    for (size_t i = 0; i < record.len; i++)
+        if (record.ptr[i] != '\r' && record.ptr[i] != '\n')
+            return false;
     return true;
 }
 
-static struct sl_slice next_line(struct sl_slice *rest)
+static enum sl_code add_row(struct sim_csv *c, struct sl_slice record, size_t *cap,
+                            struct sl_err *err)
 {
-    const uint8_t *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
-    size_t n = end ? (size_t)(end - rest->ptr) : rest->len;
-    struct sl_slice line = sl_bytes(rest->ptr, n);
-    *rest = end ? sl_bytes(end + 1, rest->len - n - 1) : sl_bytes(rest->ptr + n, 0);
-    if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-        line.len--;
-    return line;
+    if (c->row_count == *cap) {
+        size_t more = *cap ? *cap * 2 : 1024;
+        struct sl_slice *larger = realloc(c->rows, more * sizeof *larger);
+        if (!larger)
+            return sl_fail(err, SL_NOMEM, "out of memory");
+        c->rows = larger;
+        *cap = more;
+    }
+    c->rows[c->row_count++] = record;
+    return SL_OK;
+}
+
+static enum sl_code take_header(struct sim_csv *c, struct sl_slice header, struct sl_err *err)
+{
+    struct field f;
+    do {
+        if (c->column_count == SIM_CSV_COLUMNS_MAX)
+            return sl_fail(err, SL_LIMIT, "more than %d columns", SIM_CSV_COLUMNS_MAX);
+        f = take_field(&header);
+        c->columns[c->column_count++] = f.raw;
+    } while (f.end == END_COMMA);
+    return SL_OK;
+}
+
+static enum sl_code take_rows(struct sim_csv *c, struct sl_slice rest, struct sl_err *err)
+{
+    struct sl_slice record;
+    size_t cap = 0, number = 1;
+    enum sl_code rc = SL_OK;
+    if (sl_slice_starts(rest, sl_str("\xef\xbb\xbf"))) /* a byte order mark */
+        rest = sl_bytes(rest.ptr + 3, rest.len - 3);
+    for (; rc == SL_OK && rest.len > 0; number++) {
+        if (!take_record(&rest, &record))
+            return sl_fail(err, SL_INVALID, "record %zu: a quote that never ends", number);
+        if (is_blank(record))
+            continue;
+        rc = c->column_count == 0 ? take_header(c, record, err) : add_row(c, record, &cap, err);
+    }
+    if (rc == SL_OK && c->row_count == 0)
+        return sl_fail(err, SL_INVALID, "no rows below the header line");
+    return rc;
 }
 
 enum sl_code sim_csv_load(struct sim_csv *ret, const char *path, struct sl_err *err)
 {
     struct sim_csv c = { 0 };
     enum sl_code rc = sl_file_read(path, SIM_CSV_BYTES_MAX, &c.text, err);
-    struct sl_slice rest = sl_buf_slice(&c.text);
-    size_t lines = 1;
-    for (size_t i = 0; i < rest.len; i++)
-        lines += rest.ptr[i] == '\n';
-    if (rc == SL_OK && !(c.rows = calloc(lines, sizeof *c.rows)))
-        rc = sl_fail(err, SL_NOMEM, "%s: out of memory", path);
-    if (rc == SL_OK) {
-        struct sl_slice header = next_line(&rest);
-        bool more = true;
-        for (struct sl_slice f;
-             c.column_count < SIM_CSV_COLUMNS_MAX && next_field(&header, &more, &f);)
-            c.columns[c.column_count++] = f;
-        while (rest.len > 0) {
-            struct sl_slice line = next_line(&rest);
-            if (line.len > 0)
-                c.rows[c.row_count++] = line;
-        }
-        if (c.row_count == 0)
-            rc = sl_fail(err, SL_INVALID, "%s: no rows below the header line", path);
-    }
+    if (rc == SL_OK && (rc = take_rows(&c, sl_buf_slice(&c.text), err)) != SL_OK)
+        (void)sl_wrap(err, "%s", path);
     if (rc != SL_OK) {
         sim_csv_free(&c);
         return rc;
@@ -139,52 +194,73 @@ void sim_csv_free(struct sim_csv *c)
     *c = (struct sim_csv){ 0 };
 }
 
+static size_t digits(struct sl_slice s, size_t at)
+{
+    size_t n = 0;
+    while (at + n < s.len && s.ptr[at + n] >= '0' && s.ptr[at + n] <= '9')
+        n++;
+    return n;
+}
+
 /* JSON's own grammar: what strtod takes besides (hex, inf, leading dots or zeros) stays a string.
  */
 static bool is_json_number(struct sl_slice s)
 {
-    size_t i = 0;
-    if (i < s.len && s.ptr[i] == '-')
-        i++;
-    size_t digits = i;
-    while (i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9')
-        i++;
-    if (i == digits || (s.ptr[digits] == '0' && i - digits > 1))
+    size_t i = s.len > 0 && s.ptr[0] == '-';
+    size_t n = digits(s, i);
+    if (n == 0 || (n > 1 && s.ptr[i] == '0'))
         return false;
+    i += n;
     if (i < s.len && s.ptr[i] == '.') {
-        size_t after = ++i;
-        while (i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9')
-            i++;
-        if (i == after)
+        if ((n = digits(s, i + 1)) == 0)
             return false;
+        i += 1 + n;
     }
     if (i < s.len && (s.ptr[i] == 'e' || s.ptr[i] == 'E')) {
         i++;
-        if (i < s.len && (s.ptr[i] == '+' || s.ptr[i] == '-'))
-            i++;
-        size_t after = i;
-        while (i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9')
-            i++;
-        if (i == after)
+        i += i < s.len && (s.ptr[i] == '+' || s.ptr[i] == '-');
+        if ((n = digits(s, i)) == 0)
             return false;
+        i += n;
     }
     return i == s.len;
 }
 
+static struct sl_slice inside_quotes(struct sl_slice raw)
+{
+    bool quoted = raw.len >= 2 && raw.ptr[0] == '"';
+    return quoted ? sl_bytes(raw.ptr + 1, raw.len - 2) : raw;
+}
+
+static void put_text(struct sl_buf *out, struct sl_slice raw)
+{
+    struct sl_slice text = inside_quotes(raw);
+    struct sl_buf plain = { 0 };
+    for (size_t i = 0; i < text.len; i++) {
+        sl_buf_put_u8(&plain, text.ptr[i]);
+        i += text.len < raw.len && text.ptr[i] == '"'; /* a doubled one */
+    }
+    sl_buf_put_json(out, sl_buf_slice(&plain));
+    out->failed |= plain.failed;
+    sl_buf_free(&plain);
+}
+
 void sim_csv_row(const struct sim_csv *c, size_t number, struct sl_buf *out)
 {
-    struct sl_slice line = c->rows[number % c->row_count], field;
-    bool more = true;
+    struct sl_slice rest = c->rows[number % c->row_count];
+    struct field f = { .end = END_COMMA };
     sl_buf_put_u8(out, '{');
-    for (size_t i = 0; i < c->column_count && next_field(&line, &more, &field); i++) {
+    for (size_t i = 0; i < c->column_count && f.end == END_COMMA; i++) {
+        f = take_field(&rest);
         if (i > 0)
             sl_buf_put_u8(out, ',');
-        sl_buf_put_json(out, c->columns[i]);
+        put_text(out, c->columns[i]);
         sl_buf_put_u8(out, ':');
-        if (is_json_number(field))
-            sl_buf_put_slice(out, field);
+        struct sl_slice value = inside_quotes(f.raw);
+        if (is_json_number(value))
+            sl_buf_put_slice(out, value);
         else
-            sl_buf_put_json(out, field);
+            put_text(out, f.raw);
     }
     sl_buf_put_u8(out, '}');
 }

@@ -24,12 +24,14 @@ void sim_room_init(struct sim_room *r, uint64_t seed, uint32_t sensor);
 /* The next reading as a JSON object, appended to out. seconds have passed since the last one. */
 void sim_room_next(struct sim_room *r, double seconds, struct sl_buf *out);
 
-/* A CSV file's rows as JSON objects, keyed by the header's names; numbers stand as they are. */
+/* A CSV file's rows (RFC 4180: quotes may hold commas, line ends and doubled quotes) as JSON
+ * objects, keyed by the header's names. Numbers stand as they are, anything else is a string; a row
+ * that is too short has fewer members, what it has beyond the header is left out. */
 struct sim_csv {
     struct sl_buf text;
     struct sl_slice columns[SIM_CSV_COLUMNS_MAX];
     size_t column_count;
-    struct sl_slice *rows; /* lines, without their ends */
+    struct sl_slice *rows; /* with their line ends */
     size_t row_count;
 };
 SL_NODISCARD enum sl_code sim_csv_load(struct sim_csv *ret, const char *path, struct sl_err *err);
