@@ -27,9 +27,14 @@ static double number(const cJSON *o, const char *key)
     return cJSON_IsNumber(v) ? v->valuedouble : 0;
 }
 
+/* Much of it comes from peers, by way of error texts: nothing that a terminal would obey is left in
+ * it. */
 static const char *string(const cJSON *o, const char *key)
 {
-    const char *v = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+    char *v = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+    for (char *at = v; at && *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
     return v ? v : "";
 }
 
@@ -126,30 +131,36 @@ static void print_text(const cJSON *root)
 }
 
 struct output {
-    bool json, clear;
+    bool json, clear, bad;
 };
 
 static void on_answer(void *ctx, const char *text)
 {
-    const struct output *o = ctx;
+    struct output *o = ctx;
     if (o->json) {
         printf("%s\n", text);
         return;
     }
     cJSON *root = cJSON_Parse(text);
+    if (!root) {
+        o->bad = true;
+        return;
+    }
     if (o->clear)
         printf("\033[H\033[J");
     print_text(root);
     cJSON_Delete(root);
 }
 
-static int show(const char *data_dir, const struct output *o, bool watch)
+static int show(const char *data_dir, struct output *o, bool watch)
 {
     struct sl_err err = { 0 };
     for (;;) {
-        enum sl_code rc = control_ask(data_dir, "{\"cmd\":\"status\"}", on_answer, (void *)o, &err);
+        enum sl_code rc = control_ask(data_dir, "{\"cmd\":\"status\"}", on_answer, o, &err);
         if (rc != SL_OK)
             return cli_error(CLI_FAIL, "status", "%s", err.text);
+        if (o->bad)
+            return cli_error(CLI_FAIL, "status", "the gateway's answer is not JSON");
         if (fflush(stdout) != 0)
             return cli_error(CLI_FAIL, "status", "standard output could not be written");
         if (!watch)

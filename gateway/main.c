@@ -25,9 +25,11 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
     static const struct cli_choice choices[] = {
-        { "run", cmd_run },           { "check", cmd_check },     { "rule", cmd_rule },
-        { "user", cmd_user },         { "queue", cmd_queue },     { "status", cmd_status },
-        { "simulate", cmd_simulate }, { "version", cmd_version }, { NULL, NULL },
+        { "run", cmd_run },           { "check", cmd_check },
+        { "rule", cmd_rule },         { "user", cmd_user },
+        { "queue", cmd_queue },       { "status", cmd_status },
+        { "simulate", cmd_simulate }, { "version", cmd_version },
+        { "--version", cmd_version }, { NULL, NULL },
     };
     (void)signal(SIGPIPE, SIG_IGN); /* a peer or pipe that is gone is an error code, not the end */
     return cli_dispatch(NULL, usage, choices, argc, argv);
