@@ -12,11 +12,19 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, LINGER_MS = 1500, ADDRESS_SIZE = 64 };
+enum {
+    BACKLOG = 1024,
+    ADDRESS_SIZE = 64,
+    LINGER_MS = 1500,       /* from wanting to close to closing, whatever the peer does */
+    STUCK_MS = 60000,       /* a peer that takes not one byte of its output for this long is cut */
+    KEEP_ALIVE_S = 300,     /* TCP's own, for peers that vanish without MQTT's */
+    TLS_CHUNK = 128 * 1024, /* encrypted at a time, so that output is not in memory twice */
+};
 
 struct broker_listener {
     union {
@@ -45,8 +53,14 @@ struct conn {
     struct tls_session *tls;
     struct sl_buf wire; /* TLS: encrypted bytes to send */
     struct write *writing;
-    int64_t linger_until_ms;                           /* 0: not lingering */
-    bool username_from_cert, reading, closing, ending; /* ending: close when all is written */
+    size_t stuck_at; /* what was left of it, and since when */
+    int64_t stuck_since_ms;
+    int64_t give_up_ms; /* while ending: closed by then */
+    bool username_from_cert, reading;
+    bool ending;       /* to be closed when all is written */
+    bool said_goodbye; /* TLS: close_notify is written */
+    bool shut;         /* our direction is closed; waits for the peer's */
+    bool closing;      /* the handle is */
     char address[ADDRESS_SIZE];
 };
 
@@ -96,14 +110,14 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf);
 static void conn_linger(struct conn *n)
 {
     int fd;
-    if (n->linger_until_ms || n->closing)
+    if (n->shut || n->closing)
         return;
     if (n->client.broker->closing || uv_fileno(&n->u.handle, &fd) != 0 ||
         shutdown(fd, SHUT_WR) != 0) {
         conn_close_now(n);
         return;
     }
-    n->linger_until_ms = broker_now(n->client.broker) + LINGER_MS;
+    n->shut = true;
     if (!n->reading && uv_read_start(&n->u.stream, on_alloc, on_read) != 0)
         conn_close_now(n);
     n->reading = true;
@@ -117,6 +131,7 @@ static void write_done(struct write *w)
 {
     struct conn *n = w->conn;
     n->writing = NULL;
+    n->stuck_at = 0;
     n->client.unsent = 0;
     outq_release(&w->out, &n->client.broker->pool);
     sl_buf_free(&w->wire);
@@ -222,57 +237,68 @@ static void flush_plain(struct conn *n)
     outq_release(q, &n->client.broker->pool);
 }
 
-/* Encrypts the output; false when the connection is done for. */
-static bool encrypt(struct conn *n)
+/* Encrypts up to TLS_CHUNK of the output; false when the session cannot. */
+static bool encrypt_some(struct conn *n)
 {
     struct outq *q = &n->client.out;
-    while (outq_left(q) > 0) {
+    while (outq_left(q) > 0 && n->wire.len < TLS_CHUNK) {
         struct outq_iov iov[OUTQ_IOV_MAX];
-        unsigned count = outq_iov(q, iov);
-        size_t total = 0;
-        for (unsigned i = 0; i < count; i++) {
-            struct sl_slice plain = { iov[i].ptr, iov[i].len };
-            if (tls_session_write(n->tls, plain, &n->wire, NULL) != SL_OK)
-                return false;
-            total += iov[i].len;
-        }
-        outq_advance(q, total);
+        (void)outq_iov(q, iov); /* at least one */
+        size_t room = TLS_CHUNK - n->wire.len;
+        struct sl_slice plain = { iov[0].ptr, iov[0].len < room ? iov[0].len : room };
+        if (tls_session_write(n->tls, plain, &n->wire, NULL) != SL_OK)
+            return false;
+        outq_advance(q, plain.len);
     }
+    if (outq_left(q) > 0)
+        return true;
     outq_release(q, &n->client.broker->pool);
-    if (n->ending)
+    if (n->ending && !n->said_goodbye)
         tls_session_close(n->tls, &n->wire);
-    return !n->wire.failed;
+    n->said_goodbye = n->ending;
+    return true;
 }
 
-static void flush_tls(struct conn *n)
+/* True when the socket took all of it. */
+static bool send_wire(struct conn *n)
 {
-    if (tls_session_established(n->tls) && !encrypt(n)) {
-        conn_close_now(n);
-        return;
-    }
-    if (n->wire.len == 0)
-        return;
     uv_buf_t buf = uv_buf_init((char *)n->wire.ptr, (unsigned)n->wire.len);
     int sent = uv_try_write(&n->u.stream, &buf, 1);
     if (sent == UV_EAGAIN)
         sent = 0;
     if (sent < 0) {
         conn_close_now(n);
-        return;
+        return false;
     }
     count_out(n, n->wire.len);
-    if ((size_t)sent < n->wire.len)
-        write_rest(n, &n->client.out, &n->wire, (size_t)sent);
-    else
+    if ((size_t)sent == n->wire.len) {
         sl_buf_free(&n->wire);
+        return true;
+    }
+    struct outq none = { 0 }; /* the rest of the output stays where it is */
+    write_rest(n, &none, &n->wire, (size_t)sent);
+    return false;
+}
+
+static void flush_tls(struct conn *n)
+{
+    do {
+        bool failed = tls_session_established(n->tls) && !encrypt_some(n);
+        if (failed || n->wire.failed) {
+            conn_close_now(n);
+            return;
+        }
+    } while (n->wire.len > 0 && send_wire(n) && outq_left(&n->client.out) > 0);
 }
 
 static void conn_flush(struct client *c)
 {
     struct conn *n = conn_of(c);
-    if (n->closing || n->linger_until_ms || n->writing) /* on_written comes back here */
+    if (n->closing || n->shut || n->writing) /* on_written comes back here */
         return;
-    if (n->tls)
+    if (c->out.bytes.failed)
+        conn_close_now(n); /* a packet is cut short: nothing after it would be understood */
+    else if (n->tls)
         flush_tls(n);
     else
         flush_plain(n);
@@ -333,7 +359,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
         conn_close_now(n); /* the peer has closed, or reset: either way nothing more can be said */
         return;
     }
-    if (n->linger_until_ms || n->ending)
+    if (n->ending)
         return; /* read only so that the peer is not reset */
     struct sl_slice bytes = sl_bytes(buf->base, (size_t)size);
     if (n->tls)
@@ -358,6 +384,7 @@ static void conn_close(struct client *c)
 {
     struct conn *n = conn_of(c);
     n->ending = true;
+    n->give_up_ms = broker_now(c->broker) + LINGER_MS;
     broker_mark_dirty(c->broker, c); /* the flush sends what is left, then closes */
 }
 
@@ -402,8 +429,10 @@ static void on_orphan_closed(uv_handle_t *h)
 static bool conn_start(struct conn *n, struct broker_listener *l, bool is_pipe)
 {
     describe_peer(n, is_pipe);
-    if (!is_pipe)
+    if (!is_pipe) {
         (void)uv_tcp_nodelay(&n->u.tcp, 1); /* output is gathered already; without it only slower */
+        (void)uv_tcp_keepalive(&n->u.tcp, 1, KEEP_ALIVE_S); /* without it only later found dead */
+    }
     n->username_from_cert = l->username_from_cert;
     if (l->tls && tls_session_new(&n->tls, l->tls, NULL, NULL) != SL_OK)
         return false;
@@ -454,6 +483,40 @@ static void on_connection(uv_stream_t *stream, int status)
     accept_one(l);
 }
 
+/* What libuv has still to write, to the byte. */
+static size_t left_to_write(const struct conn *n)
+{
+    const struct write *w = n->writing;
+    return outq_left(&w->out) - w->writing + uv_stream_get_write_queue_size(&n->u.stream);
+}
+
+/* What the system has still to send: minutes' worth, with a slow peer, before libuv may write. */
+static size_t left_to_send(const struct conn *n)
+{
+    int fd, bytes = 0;
+    if (uv_fileno(&n->u.handle, &fd) != 0 || ioctl(fd, TIOCOUTQ, &bytes) != 0 || bytes < 0)
+        return 0;
+    return (size_t)bytes;
+}
+
+static void conn_check_time(struct conn *n, int64_t now)
+{
+    if (n->ending && now >= n->give_up_ms)
+        conn_close_now(n);
+    if (n->closing || !n->writing)
+        return;
+    n->client.unsent = left_to_write(n);
+    size_t left = n->client.unsent + left_to_send(n);
+    if (left != n->stuck_at) {
+        n->stuck_at = left;
+        n->stuck_since_ms = now;
+    } else if (now - n->stuck_since_ms >= STUCK_MS) {
+        struct sl_kv kv[] = { SL_KV_STR("from", n->address), SL_KV_END };
+        sl_log(SL_INFO, "broker", kv, "connection closed: it reads nothing of what is sent to it");
+        conn_close_now(n);
+    }
+}
+
 void listeners_tick(struct broker *b)
 {
     int64_t now = broker_now(b);
@@ -465,17 +528,9 @@ void listeners_tick(struct broker *b)
         accept_one(l); /* which makes libuv watch the socket again */
         l->accepted++;
     }
-    for (uint32_t i = 0; i < b->client_count; i++) {
-        struct client *c = b->clients[i];
-        if (c->transport != &conn_transport)
-            continue;
-        struct conn *n = conn_of(c);
-        if (n->linger_until_ms && now >= n->linger_until_ms)
-            conn_close_now(n);
-        else if (n->ending && !n->linger_until_ms && n->writing)
-            n->linger_until_ms =
-                now + LINGER_MS; /* a peer that does not read gets no more time than this */
-    }
+    for (uint32_t i = 0; i < b->client_count; i++)
+        if (b->clients[i]->transport == &conn_transport)
+            conn_check_time(conn_of(b->clients[i]), now);
 }
 
 void listeners_abort_lingering(struct broker *b)
@@ -531,7 +586,8 @@ static int bind_unix(struct broker_listener *l, const char *path)
         return UV_ENAMETOOLONG;
     memcpy(a.sun_path, path, strlen(path));
     if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
-        SL_CLEANUP(sl_close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        SL_CLEANUP(sl_close_fd)
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof a) != 0 &&
             errno == ECONNREFUSED)
             (void)unlink(path); /* bind says so if it is still there */
