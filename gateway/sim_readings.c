@@ -1,6 +1,8 @@
 /* sim_readings.c - simulated rooms, and CSV rows as JSON. */
 #include "sim_readings.h"
 
+#include "json_line.h"
+
 #include "base/file.h"
 #include "base/text.h"
 
@@ -194,36 +196,11 @@ void sim_csv_free(struct sim_csv *c)
     *c = (struct sim_csv){ 0 };
 }
 
-static size_t digits(struct sl_slice s, size_t at)
-{
-    size_t n = 0;
-    while (at + n < s.len && s.ptr[at + n] >= '0' && s.ptr[at + n] <= '9')
-        n++;
-    return n;
-}
-
 /* JSON's own grammar: what strtod takes besides (hex, inf, leading dots or zeros) stays a string.
  */
 static bool is_json_number(struct sl_slice s)
 {
-    size_t i = s.len > 0 && s.ptr[0] == '-';
-    size_t n = digits(s, i);
-    if (n == 0 || (n > 1 && s.ptr[i] == '0'))
-        return false;
-    i += n;
-    if (i < s.len && s.ptr[i] == '.') {
-        if ((n = digits(s, i + 1)) == 0)
-            return false;
-        i += 1 + n;
-    }
-    if (i < s.len && (s.ptr[i] == 'e' || s.ptr[i] == 'E')) {
-        i++;
-        i += i < s.len && (s.ptr[i] == '+' || s.ptr[i] == '-');
-        if ((n = digits(s, i)) == 0)
-            return false;
-        i += n;
-    }
-    return i == s.len;
+    return s.len > 0 && json_number_len(s) == s.len;
 }
 
 static struct sl_slice inside_quotes(struct sl_slice raw)
