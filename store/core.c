@@ -36,7 +36,7 @@ struct core *core_new(const struct outbox_options *options, struct disk *disk)
     c->bytes_cap = options->max_bytes;
     c->group_rows = GROUP_ROWS_MAX;
     c->forget_at = INT64_MAX;
-    c->retry_at = INT64_MIN;
+    c->retry_at = c->write_at = INT64_MIN;
     c->disk_ok = true; /* until the first open says otherwise */
     c->wake_now = true;
     uint64_t first = first_number(c);

@@ -76,7 +76,7 @@ int64_t core_commit_at(const struct core *c)
     if (c->disk_state != CORE_OPEN || c->group.out)
         return INT64_MAX;
     int64_t at = due_at(c);
-    return at > c->retry_at ? at : c->retry_at;
+    return at > c->write_at ? at : c->write_at;
 }
 
 bool core_all_written(const struct core *c)
@@ -351,7 +351,7 @@ static void commit_failed(struct core *c, const struct disk_job *job)
     c->deletes_only =
         full && commit->gone_count > 0 && commit->row_count + commit->letter_count > 0;
     if (c->deletes_only)
-        c->retry_at = INT64_MIN; /* deleting needs next to no room: at once */
+        c->write_at = INT64_MIN; /* deleting needs next to no room: at once */
     else if (job->code == SL_LIMIT)
         lower_cap(c);
 }

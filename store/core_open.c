@@ -14,11 +14,20 @@ bool core_disk_usable(const struct core *c, int64_t now)
     return c->disk_state == CORE_OPEN && now >= c->retry_at;
 }
 
+/* No room, or not now: what is there can be read all the same. */
+static bool only_writing_failed(const struct disk_job *job)
+{
+    return job->op == DISK_COMMIT &&
+           (job->code == SL_FULL || job->code == SL_LIMIT || job->code == SL_BUSY);
+}
+
 void core_disk_failed(struct core *c, const struct disk_job *job, const char *doing)
 {
     int64_t wait = RETRY_MS_MIN << (c->failures < 4 ? c->failures : 4);
     c->failures++;
-    c->retry_at = core_now(c) + (wait < RETRY_MS_MAX ? wait : RETRY_MS_MAX);
+    c->write_at = core_now(c) + (wait < RETRY_MS_MAX ? wait : RETRY_MS_MAX);
+    if (!only_writing_failed(job))
+        c->retry_at = c->write_at;
     if (job->code == SL_LIMIT)
         return; /* the bound is reached: that is what when_full is for */
     c->disk_ok = false;
@@ -193,7 +202,7 @@ void core_close(struct core *c)
     c->closing = true;
     c->close_by = core_now(c) + CLOSE_MS_MAX;
     c->failures = 0;
-    c->retry_at = INT64_MIN; /* one more try, at once */
+    c->retry_at = c->write_at = INT64_MIN; /* one more try, at once */
     c->wake_now = true;
 }
 

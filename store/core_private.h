@@ -84,6 +84,7 @@ struct core {
     size_t group_rows; /* rows of the next commit at most: less after a full disk */
     int64_t forget_at; /* deletions and counters are due for a commit; INT64_MAX: none wait */
     int64_t retry_at;  /* the disk is left alone until then */
+    int64_t write_at;  /* it is not written until then: a full one can still be read, and sent */
     int64_t close_by;
     unsigned failures; /* of the disk, in a row */
     unsigned listings, jobs_out;

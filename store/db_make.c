@@ -37,7 +37,7 @@ static const char schema[] =
     ROW_TABLE("telemetry");
 /* clang-format on */
 
-static void sync_folder_of(const char *path)
+void db_sync_folder_of(const char *path)
 {
     char copy[PATH_MAX];
     if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
@@ -123,7 +123,7 @@ enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES]
         (void)unlink(temporary); /* the error there is matters more */
         return code;
     }
-    sync_folder_of(path);
+    db_sync_folder_of(path);
     return SL_OK;
 }
 
@@ -176,7 +176,7 @@ enum sl_code db_move_aside(const char *path, struct disk_open *open, struct sl_e
         if (code != SL_OK)
             return code;
     }
-    sync_folder_of(path);
+    db_sync_folder_of(path);
     open->moved = true;
     memcpy(open->moved_to, to, sizeof to);
     return SL_OK;

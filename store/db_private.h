@@ -37,6 +37,7 @@ struct db {
     char *path;
     struct disk_lane lane[OUTBOX_LANES]; /* as committed */
     uint64_t id, dead_rows, dead_bytes, dead_bytes_max;
+    bool gone; /* see db_rescue.c */
     uint64_t log_pages, log_pages_max, log_pages_written, checkpoint_pages;
     int64_t opened_mono_ms, opened_wall_ms;
 };
@@ -60,8 +61,14 @@ enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES]
                      struct sl_err *err);
 enum sl_code db_move_aside(const char *path, struct disk_open *open, struct sl_err *err);
 bool db_log_is_there(const char *path); /* PATH-wal */
+void db_sync_folder_of(const char *path);
+
+/* db_rescue.c */
+bool db_is_gone(struct db *db); /* the files it writes have lost their names */
+enum sl_code db_rescue(struct db *db, struct sl_err *err); /* never SL_OK: see there */
 
 /* db_space.c */
+uint64_t db_log_bytes(const struct db *db); /* of the log's file; 0 without one */
 void db_measure_space(struct db *db);
 enum sl_code db_check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err);
 

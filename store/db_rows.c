@@ -180,12 +180,17 @@ static uint64_t size_of(const char *path)
     return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
-static void report(struct db *db, struct disk_commit *commit)
+uint64_t db_log_bytes(const struct db *db)
 {
     char log[4096 + 8];
     (void)snprintf(log, sizeof log, "%.4096s-wal", db->path);
+    return size_of(log);
+}
+
+static void report(struct db *db, struct disk_commit *commit)
+{
     commit->dead_rows = db->dead_rows;
-    commit->file_bytes = size_of(db->path) + size_of(log);
+    commit->file_bytes = size_of(db->path) + db_log_bytes(db);
     commit->bytes_written = db->log_pages_written * (DB_PAGE_SIZE + 24) /* a frame's header */
                             + db->checkpoint_pages * DB_PAGE_SIZE;
 }
@@ -193,13 +198,17 @@ static void report(struct db *db, struct disk_commit *commit)
 enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err *err)
 {
     uint64_t dead_rows = db->dead_rows, dead_bytes = db->dead_bytes;
-    enum sl_code code = db_check_space(db, commit, err);
+    enum sl_code code = db->gone ? db_rescue(db, err) : db_check_space(db, commit, err);
     if (code == SL_OK)
         code = db_run(db, Q_BEGIN, err);
     if (code == SL_OK)
         code = apply(db, commit, err);
     if (code == SL_OK)
         code = db_run(db, Q_COMMIT, err);
+    if (code == SL_OK && db_is_gone(db)) {
+        db->gone = true;
+        code = sl_fail(err, SL_BUSY, "%s: was removed while it was in use", db->path);
+    }
     if (code == SL_OK) {
         memcpy(db->lane, commit->lane, sizeof db->lane);
         report(db, commit);

@@ -39,17 +39,26 @@ void db_measure_space(struct db *db)
         db->log_pages_max = pages < LOG_PAGES_MIN ? LOG_PAGES_MIN : pages;
 }
 
+/* Rows that have left leave pages behind, which the file keeps: without them one full disk would be
+ * full for ever. Only the log has to grow then, and it has what it holds already. */
+static bool fits_inside(struct db *db, uint64_t rows, uint64_t left, uint64_t reserve)
+{
+    int64_t pages = 0;
+    return db_pragma_int(db, "PRAGMA freelist_count", &pages, NULL) == SL_OK && pages > 0 &&
+           (uint64_t)pages * DB_PAGE_SIZE >= rows && left + db_log_bytes(db) >= reserve / 2;
+}
+
 enum sl_code db_check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err)
 {
     uint64_t left, all;
     if (commit->row_count + commit->letter_count == 0 || !free_bytes(db->path, &left, &all))
         return SL_OK;
-    uint64_t need = reserve_of(all) + SMALL_CHANGES * DB_PAGE_SIZE;
+    uint64_t need = SMALL_CHANGES * DB_PAGE_SIZE;
     for (size_t i = 0; i < commit->row_count; i++)
         need += disk_row_bytes(commit->rows[i].msg) * 5 / 4;
     for (size_t i = 0; i < commit->letter_count; i++)
         need += disk_row_bytes(commit->letters[i].msg) * 5 / 4;
-    if (left >= need)
+    if (left >= reserve_of(all) + need || fits_inside(db, need, left, reserve_of(all)))
         return SL_OK;
     return sl_fail(err, SL_FULL,
                    "%s: no room on the file system (%llu KiB are free, %llu KiB stay"

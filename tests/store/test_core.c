@@ -522,6 +522,28 @@ static void a_full_disk_still_drains(void **state)
     rig_free(&r);
 }
 
+static void a_full_disk_is_read_without_waiting(void **state)
+{
+    enum { COUNT = 2000 }; /* many times what is read at once */
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    start(&r);
+    for (int i = 0; i < COUNT; i++)
+        must_put(&r, OUTBOX_NORMAL, "x", NULL);
+    rig_settle(&r);
+    r.disk.add_fails = SL_FULL;
+    must_put(&r, OUTBOX_NORMAL, "y", NULL);
+    rig_pass(&r, 20000); /* the tries are seconds apart by now */
+    core_set_link(r.core, true);
+    for (int i = 0; i < COUNT; i++) {
+        rig_settle(&r);
+        core_ack(r.core, rig_take(&r, "x"));
+    }
+    rig_check(&r);
+    rig_free(&r);
+}
+
 static void the_file_has_its_own_bound(void **state)
 {
     (void)state;
@@ -948,6 +970,7 @@ int main(void)
         cmocka_unit_test(a_brief_one_behind_a_long_one_is_never_sent_late),
         cmocka_unit_test(memory_is_bounded_when_the_disk_fails),
         cmocka_unit_test(a_full_disk_still_drains),
+        cmocka_unit_test(a_full_disk_is_read_without_waiting),
         cmocka_unit_test(the_file_has_its_own_bound),
         cmocka_unit_test(without_any_disk_it_runs_in_memory),
         cmocka_unit_test(a_corrupt_disk_is_set_aside_while_running),

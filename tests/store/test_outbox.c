@@ -665,6 +665,126 @@ static void a_full_disk(void **state)
     place_release(&p);
 }
 
+static void fill_up(const char *folder)
+{
+    static const char junk[4096];
+    char path[96];
+    (void)snprintf(path, sizeof path, "%s/junk", folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    while (write(fd, junk, sizeof junk) > 0) {
+        /* until there is no room */
+    }
+    assert_int_equal(close(fd), 0);
+}
+
+/* The disk stays full: what left the database made room in it. */
+static void room_inside_a_full_disk(void **state)
+{
+    enum { COUNT = 2000 };
+    (void)state;
+    struct place p;
+    place_init(&p);
+    if (mount("tmpfs", p.folder, "tmpfs", 0, "size=5m") != 0) {
+        print_message("no tmpfs here (%s): left out\n", strerror(errno));
+        place_release(&p);
+        skip();
+    }
+    place_open(&p);
+    for (int i = 0; i < COUNT; i++)
+        assert_true(put_bytes(&p, OUTBOX_NORMAL, "n", 500));
+    wait_for(&p, safe_is, COUNT);
+    fill_up(p.folder);
+    put(&p, OUTBOX_NORMAL, "more");
+    wait_for(&p, disk_ok_is, 0);
+    drain(&p, COUNT + 1, NULL);
+    outbox_set_link(p.outbox, false);
+    wait_for(&p, disk_ok_is, 1);
+    unsigned safe = p.safe;
+    for (int i = 0; i < COUNT / 4; i++)
+        assert_true(put_bytes(&p, OUTBOX_NORMAL, "n", 500));
+    wait_for(&p, safe_is, safe + COUNT / 4);
+    place_close(&p);
+    assert_int_equal(umount(p.folder), 0);
+    place_release(&p);
+}
+
+/* ---- removed while it is in use ---- */
+
+static void remove_files(struct place *p, bool log_alone)
+{
+    char log[128];
+    (void)snprintf(log, sizeof log, "%s-wal", p->db);
+    assert_int_equal(unlink(log), 0);
+    if (!log_alone)
+        assert_int_equal(unlink(p->db), 0);
+}
+
+static void check_rescue(bool folder, bool log_alone)
+{
+    struct place p;
+    place_init(&p);
+    place_open(&p);
+    for (int i = 0; i < 100; i++)
+        put(&p, OUTBOX_NORMAL, "before");
+    wait_for(&p, safe_is, 100);
+    remove_files(&p, log_alone);
+    if (folder)
+        assert_int_equal(rmdir(p.folder), 0);
+    for (int i = 0; i < 100; i++)
+        put(&p, OUTBOX_TELEMETRY, "after");
+    wait_for(&p, safe_is, 200); /* and not before they are on a disk again */
+    assert_int_equal(access(p.db, F_OK), 0);
+    place_close(&p);
+    place_open(&p);
+    wait_for(&p, on_disk_is, 200);
+    drain(&p, 200, NULL);
+    assert_int_equal(stats_of(&p).lane[OUTBOX_NORMAL].lost, 0);
+    place_close(&p);
+    place_release(&p);
+}
+
+static void removed_files_are_written_anew(void **state)
+{
+    (void)state;
+    check_rescue(false, false);
+}
+
+static void a_removed_folder_is_made_anew(void **state)
+{
+    (void)state;
+    check_rescue(true, false);
+}
+
+static void a_removed_log_is_written_anew(void **state)
+{
+    (void)state;
+    check_rescue(false, true);
+}
+
+/* A file that somebody put there is not written over. What is in the old one is still sent. */
+static void another_file_in_its_place(void **state)
+{
+    (void)state;
+    struct place p;
+    place_init(&p);
+    place_open(&p);
+    put(&p, OUTBOX_NORMAL, "before");
+    wait_for(&p, safe_is, 1);
+    remove_files(&p, false);
+    int fd = open(p.db, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    put(&p, OUTBOX_NORMAL, "after");
+    wait_for(&p, disk_ok_is, 0);
+    assert_non_null(strstr(stats_of(&p).disk_error, "removed"));
+    assert_int_equal(p.safe, 1);
+    drain(&p, 2, NULL);
+    wait_for(&p, safe_is, 2);
+    place_close(&p);
+    place_release(&p);
+}
+
 /* ---- looking ---- */
 
 struct seen {
@@ -884,6 +1004,11 @@ int main(void)
         cmocka_unit_test(a_folder_that_is_not_there_comes_later),
         cmocka_unit_test(two_at_once_is_refused),
         cmocka_unit_test(a_full_disk),
+        cmocka_unit_test(room_inside_a_full_disk),
+        cmocka_unit_test(removed_files_are_written_anew),
+        cmocka_unit_test(a_removed_folder_is_made_anew),
+        cmocka_unit_test(a_removed_log_is_written_anew),
+        cmocka_unit_test(another_file_in_its_place),
         cmocka_unit_test(listing_live_and_from_the_file),
         cmocka_unit_test(kill_nine),
     };
