@@ -143,7 +143,7 @@ static enum sl_code to_local(struct rule *r, struct sl_msg *m, struct sl_err *er
 {
     enum sl_code rc = broker_publish_for(r->engine->options.broker, m, r->engine->receipt);
     if (rc == SL_INVALID)
-        return sl_fail(err, SL_INVALID, "the topic \"%.*s\" has too many levels",
+        return sl_fail(err, SL_INVALID, "the topic has too many levels: %.*s",
                        SL_FMT(sl_msg_topic(m)));
     return rc == SL_OK ? SL_OK : sl_fail(err, SL_FULL, "the broker's internal queue is full");
 }
