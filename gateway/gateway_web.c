@@ -13,17 +13,6 @@ static void view_status(void *ctx, struct sl_buf *out)
 static void view_metrics(void *ctx, struct sl_buf *out)
 {
     metrics_text(ctx, out);
-    struct gateway *g = ctx;
-    struct web_stats s;
-    web_get_stats(g->web, &s);
-    sl_buf_printf(out,
-                  "# HELP sluice_http_requests_total HTTP requests.\n# TYPE "
-                  "sluice_http_requests_total counter\n"
-                  "sluice_http_requests_total %llu\n"
-                  "# HELP sluice_http_live_clients WebSocket viewers.\n# TYPE "
-                  "sluice_http_live_clients gauge\n"
-                  "sluice_http_live_clients %u\n",
-                  (unsigned long long)s.requests, s.live_clients);
 }
 
 static bool view_list(void *ctx, const char *name, struct sl_slice after, unsigned limit,

@@ -189,6 +189,18 @@ static void gpio_metrics(struct gateway *g, struct sl_buf *out)
     }
 }
 
+static void web_metrics(struct gateway *g, struct sl_buf *out)
+{
+    struct web_stats s;
+    if (!g->web)
+        return;
+    web_get_stats(g->web, &s);
+    counter(out, "sluice_http_requests_total", "HTTP requests.", s.requests);
+    counter(out, "sluice_http_errors_total", "HTTP requests answered with an error.", s.errors);
+    counter(out, "sluice_http_rejected_total", "HTTP requests and connections turned away.", s.rejected);
+    gauge(out, "sluice_http_live_clients", "WebSocket viewers.", s.live_clients);
+}
+
 void metrics_text(struct gateway *g, struct sl_buf *out)
 {
     head(out, "sluice_info", "gauge", "Version.");
@@ -200,4 +212,5 @@ void metrics_text(struct gateway *g, struct sl_buf *out)
     cloud_metrics(g, out);
     rule_metrics(g, out);
     gpio_metrics(g, out);
+    web_metrics(g, out);
 }

@@ -2,6 +2,7 @@
 #include "gateway_rig.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ static void must(enum sl_code rc, const struct sl_err *err)
 void gateway_rig_open(struct gateway_rig *r, const char *sections)
 {
     struct sl_err err = { 0 };
+    (void)signal(SIGPIPE, SIG_IGN); /* as main() does */
     *r = (struct gateway_rig){ .folder = "/tmp/sluice-gateway-XXXXXX" };
     assert_non_null(mkdtemp(r->folder));
     struct gateway *g = r->g = test_calloc(1, sizeof *g);
