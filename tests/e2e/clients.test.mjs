@@ -204,7 +204,7 @@ scenario('TLS with client certificates: those of the right CA come in, under the
         web: { bind: '127.0.0.1', port: await freePort(), anonymous: 'read' },
     });
     await gateway.start();
-    const url = `mqtts://localhost:${port}`;
+    const url = `mqtts://127.0.0.1:${port}`;
     const client = await s.client(url, { ...certs.client(), clientId: 'with-cert', protocolVersion: 5 });
     const { got } = client;
     await client.subscribeAsync('secret', { qos: 1 });

@@ -112,7 +112,7 @@ ${extra}
 
     /** A client of the cloud; by certificate, as everybody there. */
     client(options = {}) {
-        return mqtt.connectAsync(`mqtts://localhost:${this.brokerPort}`, {
+        return mqtt.connectAsync(`mqtts://127.0.0.1:${this.brokerPort}`, {
             ...this.certs.client(), protocolVersion: 5, reconnectPeriod: 0, ...options,
         }, false);
     }
@@ -137,13 +137,13 @@ ${extra}
     /** The cloud is gone: kill -9, and the port refuses. */
     async kill() {
         if (!this.process) return;
-        const seen = this.observer.connected ? once(this.observer, 'close') : Promise.resolve();
+        const seen = this.observer?.connected ? once(this.observer, 'close') : Promise.resolve();
         this.process.kill('SIGKILL');
         await this.process.exited;
         this.log += this.process.log;
         this.process = undefined;
         await within(10000, 'the observer has read to the end', seen);
-        await this.observer.endAsync(true);
+        await this.observer?.endAsync(true);
         await this.gate.close();
     }
 
