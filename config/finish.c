@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define PAYLOAD_MAX (256u * 1024 * 1024) /* of MQTT; nothing larger gets into the gateway */
+
 bool config_address(const char *text, uint8_t ret[16])
 {
     struct in_addr v4;
@@ -202,9 +204,27 @@ static void resolve(struct config_reader *r, char **field)
     *field = resolved;
 }
 
+/* The limits' defaults are AWS IoT's. Another broker has none of its own: what is not written does
+ * not slow it down. */
+static void finish_limits(struct config_reader *r)
+{
+    struct config *c = r->config;
+    const struct jsonc *cloud = jsonc_get(r->doc.root, "cloud");
+    const struct jsonc *limits = cloud ? jsonc_get(cloud, "limits") : NULL;
+    if (!c->cloud.present || c->cloud.aws)
+        return;
+    if (!limits || !jsonc_get(limits, "publishes_per_second"))
+        c->cloud.publishes_per_second = 0;
+    if (!limits || !jsonc_get(limits, "bytes_per_second"))
+        c->cloud.bytes_per_second = 0;
+    if (!limits || !jsonc_get(limits, "max_payload"))
+        c->cloud.max_payload = PAYLOAD_MAX;
+}
+
 static void finish_cloud(struct config_reader *r)
 {
     struct config *c = r->config;
+    finish_limits(r);
     set_default(r, &c->cloud.thing_name, c->gateway.id);
     set_default(r, &c->cloud.client_id, c->cloud.thing_name);
     for (size_t i = 0; i < c->cloud.subscribe_count; i++) {

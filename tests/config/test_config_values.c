@@ -69,6 +69,31 @@ static void defaults_of_sections(void **state)
     config_free(c);
 }
 
+/* The files that AWS needs are missing here; the values are there all the same. */
+static void limits_of_aws(void **state)
+{
+    (void)state;
+    struct config *c = NULL;
+    struct config_problems problems = { 0 };
+    const char *text = "{\"cloud\":{\"type\":\"aws-iot\",\"endpoint\":\"h\"}}";
+    assert_int_equal(config_parse(sl_str(text), "f", "/", &c, &problems), SL_INVALID);
+    assert_true(c->cloud.publishes_per_second == 90.0);
+    assert_int_equal(c->cloud.bytes_per_second, 500 * 1024);
+    assert_int_equal(c->cloud.max_payload, 128000);
+    config_problems_free(&problems);
+    config_free(c);
+}
+
+static void written_limits_count_for_every_cloud(void **state)
+{
+    (void)state;
+    struct config *c = parse("{\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"h\","
+                             "\"limits\":{\"publishes_per_second\":5}}}");
+    assert_true(c->cloud.publishes_per_second == 5.0);
+    assert_int_equal(c->cloud.bytes_per_second, 0);
+    config_free(c);
+}
+
 static void defaults_of_the_cloud(void **state)
 {
     (void)state;
@@ -85,10 +110,10 @@ static void defaults_of_the_cloud(void **state)
     assert_int_equal(c->cloud.connect_timeout_ms, 10000);
     assert_int_equal(c->cloud.reconnect_min_ms, 1000);
     assert_int_equal(c->cloud.reconnect_max_ms, 120000);
-    assert_true(c->cloud.publishes_per_second == 90.0);
-    assert_int_equal(c->cloud.bytes_per_second, 500 * 1024);
+    assert_true(c->cloud.publishes_per_second == 0); /* the limits are AWS IoT's */
+    assert_int_equal(c->cloud.bytes_per_second, 0);
     assert_int_equal(c->cloud.in_flight, 90);
-    assert_int_equal(c->cloud.max_payload, 128000);
+    assert_int_equal(c->cloud.max_payload, 256 * 1024 * 1024);
     assert_int_equal(c->cloud.batch_max_bytes, 5 * 1024);
     assert_int_equal(c->cloud.batch_max_age_ms, 1000);
     assert_null(c->cloud.ca);
@@ -415,6 +440,8 @@ static int tear_down(void **state)
 static const struct CMUnitTest plain[] = {
     cmocka_unit_test(defaults_of_sections),
     cmocka_unit_test(defaults_of_the_cloud),
+    cmocka_unit_test(limits_of_aws),
+    cmocka_unit_test(written_limits_count_for_every_cloud),
     cmocka_unit_test(listeners_arrive),
     cmocka_unit_test(outputs_arrive),
     cmocka_unit_test(batches_arrive),
