@@ -1,18 +1,17 @@
-/* broker.c - the broker's life, its loop turn, and the routing of messages. */
+/* broker.c - the broker's life, its loop turn, its clients and sessions. Routing is in route.c. */
 #include "broker_internal.h"
 
-#include "acks.h"
 #include "client.h"
+#include "conn.h"
 #include "listener.h"
 #include "session.h"
 
 #include "base/log.h"
-#include "base/topic.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 1000, ROUTE_PER_TURN = 4096, PAUSE_TURNS_MAX = 64, RETAINED_PURGE_MS = 60000 };
+enum { TICK_MS = 1000, PAUSE_TURNS_MAX = 64, RETAINED_PURGE_MS = 60000 };
 
 const char *broker_drop_name(enum broker_drop d)
 {
@@ -101,205 +100,6 @@ static void free_buried(struct broker *b)
         session_free(b->buried[--b->buried_count]);
 }
 
-/* ---- routing ---- */
-
-static void deliver(struct broker *b, const struct topic_entry *e, struct sl_msg *m)
-{
-    frame_cache_begin(&b->frames, m);
-    for (uint32_t i = 0; i < e->match_count; i++) {
-        const struct match *t = &e->matches[i];
-        bool own = t->session->origin == m->origin; /* No Local [MQTT-3.8.3-3] */
-        uint8_t granted = own ? t->qos_own : t->qos;
-        if (granted == SUBS_NO_DELIVERY)
-            continue;
-        session_deliver(t->session, m, granted < m->qos ? granted : m->qos,
-                        m->retain && t->retain_as_published, own ? t->ids_own : t->ids, &b->frames);
-    }
-    b->frames.msg = NULL;
-}
-
-/* The gateway's own are few, and always fit. */
-static void retain(struct broker *b, struct sl_msg *m, struct broker_receipt *receipt)
-{
-    uint64_t max = m->origin == 0 ? UINT64_MAX : b->options.max_retained_bytes;
-    switch (retained_set(&b->retained, m, max)) {
-    case RETAINED_DONE: break;
-    case RETAINED_FULL: broker_count_drop(b, BROKER_DROP_RETAINED); break;
-    case RETAINED_NO_MEMORY: broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED); break;
-    }
-}
-
-static void hand_out(struct broker *b, const struct topic_entry *e, struct sl_msg *m,
-                     struct broker_receipt *receipt)
-{
-    if (m->retain && b->options.retain)
-        retain(b, m, receipt);
-    for (uint32_t i = 0; i < e->tap_count; i++)
-        e->taps[i]->fn(e->taps[i]->ctx, m, receipt);
-    deliver(b, e, m);
-}
-
-bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
-                  struct broker_receipt *receipt)
-{
-    struct topic_entry *e = subs_lookup(&b->subs, parts->topic);
-    if (!e) {
-        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
-        broker_count_drop(b, BROKER_DROP_INTERNAL);
-        return false;
-    }
-    topic_entry_observe(e, parts->payload, parts->wall_ms);
-    if (e->match_count == 0 && e->tap_count == 0 && !parts->retain)
-        return false;
-    struct sl_msg *m = sl_msg_new(parts);
-    if (!m) {
-        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
-        broker_count_drop(b, BROKER_DROP_INTERNAL);
-        return true;
-    }
-    hand_out(b, e, m, receipt);
-    sl_msg_unref(m);
-    return e->match_count > 0 || e->tap_count > 0;
-}
-
-/* Room for one more at the end of the queue. */
-static bool internal_room(struct broker *b)
-{
-    if (b->internal_count < b->internal_cap)
-        return true;
-    uint32_t cap = b->internal_cap ? b->internal_cap * 2 : 64;
-    struct internal_publish *larger = malloc(cap * sizeof *larger);
-    if (!larger)
-        return false;
-    for (uint32_t i = 0; i < b->internal_count; i++)
-        larger[i] = b->internal[(b->internal_head + i) & (b->internal_cap - 1)];
-    free(b->internal);
-    b->internal = larger;
-    b->internal_cap = cap;
-    b->internal_head = 0;
-    return true;
-}
-
-static struct internal_publish internal_take(struct broker *b)
-{
-    struct internal_publish p = b->internal[b->internal_head];
-    b->internal_head = (b->internal_head + 1) & (b->internal_cap - 1);
-    b->internal_count--;
-    b->internal_bytes -= sl_msg_size(p.msg);
-    return p;
-}
-
-enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m, struct broker_receipt *receipt)
-{
-    struct broker_ack *ack = NULL;
-    if (!sl_topic_valid(sl_msg_topic(m)) || !trie_depth_ok(sl_msg_topic(m)))
-        return SL_INVALID;
-    if (b->internal_count == BROKER_INTERNAL_QUEUE_MAX ||
-        b->internal_bytes + sl_msg_size(m) > BROKER_INTERNAL_BYTES_MAX || !internal_room(b) ||
-        (receipt && !(ack = broker_ack_hold(receipt)))) {
-        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
-        return SL_LIMIT;
-    }
-    b->internal[(b->internal_head + b->internal_count++) & (b->internal_cap - 1)] =
-        (struct internal_publish){ sl_msg_ref(m), ack };
-    b->internal_bytes += sl_msg_size(m);
-    return SL_OK;
-}
-
-bool broker_publish(struct broker *b, struct sl_msg *m)
-{
-    return broker_publish_for(b, m, NULL) == SL_OK;
-}
-
-/* With an acknowledgement that is held for it, whoever takes the message may hold it further. What
- * comes up only while the broker closes has found its rules gone: not safe, not acknowledged. */
-static void route_one_internal(struct broker *b, const struct internal_publish *p)
-{
-    struct broker_receipt receipt = { .ack = p->ack,
-                                      .reason = b->closing ? MQTT_RC_SHUTTING_DOWN : 0 };
-    struct topic_entry *e = subs_lookup(&b->subs, sl_msg_topic(p->msg));
-    if (e) {
-        topic_entry_observe(e, sl_msg_payload(p->msg), p->msg->wall_ms);
-        hand_out(b, e, p->msg, p->ack ? &receipt : NULL);
-    } else {
-        broker_receipt_refuse(&receipt, MQTT_RC_QUOTA_EXCEEDED);
-        broker_count_drop(b, BROKER_DROP_INTERNAL);
-    }
-    if (p->ack)
-        broker_ack_release(p->ack, receipt.reason);
-    sl_msg_unref(p->msg);
-}
-
-static void route_internal(struct broker *b)
-{
-    for (unsigned n = 0; b->internal_count > 0 && n < ROUTE_PER_TURN; n++) {
-        struct internal_publish p = internal_take(b);
-        route_one_internal(b, &p);
-    }
-}
-
-struct retained_send {
-    struct broker *broker;
-    struct session *session;
-    const struct subscription *sub;
-    struct subids *ids;
-};
-
-static void send_one_retained(void *ctx, struct sl_msg *m)
-{
-    const struct retained_send *r = ctx;
-    bool own = r->sub->no_local && m->origin == r->session->origin; /* [MQTT-3.8.3-3] */
-    if (own || sl_msg_expired(m, broker_now(r->broker)))
-        return;
-    uint8_t qos = r->sub->qos < m->qos ? r->sub->qos : m->qos;
-    session_deliver(r->session, m, qos, true, r->ids, NULL);
-}
-
-void broker_send_retained(struct broker *b, struct session *s, struct sl_slice filter,
-                          const struct subscription *sub)
-{
-    struct retained_send r = { b, s, sub, NULL };
-    struct sl_buf encoded = { 0 };
-    if (sub->id) {
-        mqtt_put_subscription_id(&encoded, sub->id);
-        r.ids = encoded.failed ? NULL : malloc(sizeof *r.ids + encoded.len);
-        if (r.ids) {
-            *r.ids = (struct subids){ .refs = 1,
-                                      .len = (uint32_t)encoded.len,
-                                      .cap = (uint32_t)encoded.len };
-            memcpy(r.ids->encoded, encoded.ptr, encoded.len);
-        }
-        sl_buf_free(&encoded);
-    }
-    retained_match(&b->retained, filter, send_one_retained, &r);
-    subids_unref(r.ids);
-}
-
-/* ---- taps ---- */
-
-struct broker_tap *broker_tap(struct broker *b, struct sl_slice filter, broker_tap_fn *fn,
-                              void *ctx)
-{
-    struct broker_tap *t = sl_filter_valid(filter) ? calloc(1, sizeof *t) : NULL;
-    if (!t)
-        return NULL;
-    t->fn = fn;
-    t->ctx = ctx;
-    if (!subs_add_tap(&b->subs, t, filter)) {
-        free(t);
-        return NULL;
-    }
-    return t;
-}
-
-void broker_untap(struct broker *b, struct broker_tap *t)
-{
-    if (!t)
-        return;
-    subs_remove_tap(&b->subs, t);
-    free(t);
-}
-
 /* ---- the loop turn ---- */
 
 void broker_mark_dirty(struct broker *b, struct client *c)
@@ -318,7 +118,7 @@ static void on_again(uv_idle_t *h)
 
 void broker_flush(struct broker *b)
 {
-    route_internal(b);
+    broker_route_internal(b);
     while (b->dirty) {
         struct client *c = b->dirty;
         b->dirty = c->dirty_next;
@@ -384,6 +184,7 @@ static void on_tick(uv_timer_t *h)
     for (uint32_t i = 0; i < b->client_count && !b->paused; i++)
         client_check_time(b->clients[i], now);
     listeners_tick(b);
+    conns_tick(b);
     expire_sessions(b, now);
     if (now >= b->purge_due_ms) {
         b->purge_due_ms = now + RETAINED_PURGE_MS;
@@ -437,12 +238,7 @@ void broker_release(struct broker *b)
         broker_bury(b, s);
     free_buried(b);
     free(b->buried);
-    while (b->internal_count > 0) {
-        struct internal_publish p = internal_take(b);
-        ack_unref(p.ack); /* its session is gone: there is nobody to tell */
-        sl_msg_unref(p.msg);
-    }
-    free(b->internal);
+    broker_drop_internal(b);
     subs_free(&b->subs);
     retained_free(&b->retained);
     frame_cache_free(&b->frames);
@@ -473,7 +269,7 @@ void broker_pause(struct broker *b)
     /* What taps have published goes its way while they are all there. They may publish more, but
      * not for ever: a bound all the same. */
     for (unsigned turns = 0; b->internal_count > 0 && turns < PAUSE_TURNS_MAX; turns++)
-        route_internal(b);
+        broker_route_internal(b);
 }
 
 void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
@@ -487,7 +283,7 @@ void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
     for (uint32_t i = 0; i < b->client_count; i++)
         client_close(b->clients[i], MQTT_RC_SHUTTING_DOWN, NULL);
     broker_flush(b);
-    listeners_abort_lingering(b);
+    conns_abort(b);
     uv_close((uv_handle_t *)&b->tick, on_handle_closed);
     uv_close((uv_handle_t *)&b->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&b->check, on_handle_closed);

@@ -71,6 +71,10 @@ int64_t broker_wall(struct broker *b);
 bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
                   struct broker_receipt *receipt);
 
+/* Routes what was published from inside: as much as one turn may take. */
+void broker_route_internal(struct broker *b);
+void broker_drop_internal(struct broker *b); /* and its queue */
+
 SL_NODISCARD bool broker_add_client(struct broker *b, struct client *c);
 void broker_remove_client(struct broker *b, struct client *c);
 void broker_mark_dirty(struct broker *b, struct client *c);

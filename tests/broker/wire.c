@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -55,6 +56,8 @@ void wire_tcp(struct wire *w, struct rig *r, uint16_t port, int receive_buffer)
                              .sin_port = htons(port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     start(w, r, AF_INET, &a, sizeof a, receive_buffer);
+    int on = 1;
+    assert_int_equal(setsockopt(w->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
 }
 
 void wire_unix(struct wire *w, struct rig *r, const char *path)
