@@ -247,7 +247,8 @@ static void check_type(struct checker *c, const char *line)
     for (size_t i = 0; i < c->families; i++)
         if (strcmp(c->seen[i], c->family) == 0)
             fail_msg("%s twice", c->family);
-    (void)snprintf(c->seen[c->families++], sizeof c->seen[0], "%s", c->family);
+    assert_true(c->families < SL_ARRAY_LEN(c->seen));
+    memcpy(c->seen[c->families++], c->family, sizeof c->seen[0]);
 }
 
 /* name="value",...} with values escaped; returns what is behind it. */
