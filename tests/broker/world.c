@@ -1,0 +1,443 @@
+/* world.c - the broker, its clients' transport, and what must be true of both. */
+#include "world.h"
+
+#include "base/topic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *const world_filters[FILTERS] = { "a", "a/b", "a/+", "#", "+/b", "a/#", "$SYS/#", "+" };
+const char *const world_topics[TOPICS] = { "a", "a/b", "b/b", "c", "a/b/c", "$x" };
+
+/* Aborts also where assertions are off. */
+static void broken(int line, const char *what)
+{
+    fprintf(stderr, "world.c:%d: broken: %s\n", line, what);
+    abort();
+}
+#define must(holds) ((holds) ? (void)0 : broken(__LINE__, #holds))
+
+/* ---- what comes out of the broker ---- */
+
+static uint16_t serial_of(struct sl_slice payload)
+{
+    return payload.len < 2 ? 0 : (uint16_t)((payload.ptr[0] << 8 | payload.ptr[1]) % SERIALS);
+}
+
+static void check_subscribed(const struct actor *a, struct sl_slice topic)
+{
+    bool fits = false;
+    for (unsigned i = 0; i < FILTERS; i++)
+        if (a->name->filters & 1u << i)
+            fits |= sl_topic_match(sl_str(world_filters[i]), topic);
+    must(fits);
+}
+
+/* Once per session, and the same again only until PUBREC. What is sent again need not have come
+ * before. */
+static void check_qos2(struct actor *a, const struct mqtt_publish *p)
+{
+    struct name *n = a->name;
+    uint16_t serial = serial_of(p->payload);
+    if (p->dup && n->open2[p->packet_id] == serial + 1)
+        return;
+    must(!p->dup || n->open2[p->packet_id] == 0);
+    must(!n->taken[serial] || serial == 0 || a->world->retained[serial] || a->world->unsafe);
+    n->open2[p->packet_id] = (uint16_t)(serial + 1);
+    n->taken[serial] = 1;
+}
+
+static void on_publish(struct actor *a, const struct mqtt_frame *f)
+{
+    struct mqtt_publish p;
+    must(mqtt_decode_publish(f, a->version, &p, NULL) == MQTT_RC_SUCCESS);
+    if (a->world->raw)
+        return;
+    check_subscribed(a, p.topic);
+    if (p.qos == 0)
+        return;
+    must(++a->in_flight <= a->window_max);
+    a->unacked[a->unacked_count++] = (struct owed){ p.qos, p.packet_id };
+    if (p.qos == 2)
+        check_qos2(a, &p);
+}
+
+static void on_ack(struct actor *a, const struct mqtt_frame *f)
+{
+    struct mqtt_ack p;
+    must(mqtt_decode_ack(f, a->version, &p, NULL) == MQTT_RC_SUCCESS);
+    if (a->world->raw || f->type == MQTT_PUBCOMP)
+        return;
+    if (f->type == MQTT_PUBREL) { /* completed at once */
+        struct sl_buf b = { 0 };
+        mqtt_encode_ack(&b, a->version, MQTT_PUBCOMP,
+                        &(struct mqtt_ack){ .packet_id = p.packet_id });
+        for (unsigned i = 0; i < SL_ARRAY_LEN(a->recorded); i++) {
+            if (a->recorded[i] == p.packet_id) {
+                a->recorded[i] = 0;
+                a->in_flight--;
+            }
+        }
+        actor_feed(a, sl_buf_slice(&b));
+        sl_buf_free(&b);
+        return;
+    }
+    must(a->expected_count > 0 && a->expected[0].type == f->type &&
+         a->expected[0].packet_id == p.packet_id);
+    memmove(a->expected, a->expected + 1, --a->expected_count * sizeof a->expected[0]);
+    if (f->type == MQTT_PUBREC && p.packet_id < PACKET_IDS) {
+        a->name->received[p.packet_id] = p.reason < 0x80;
+        if (p.reason >= 0x80)
+            a->name->pending[p.packet_id] = 0;
+    }
+}
+
+static void forget_session(struct name *n)
+{
+    memset(n->open2, 0, sizeof n->open2);
+    memset(n->pending, 0, sizeof n->pending);
+    memset(n->received, 0, sizeof n->received);
+}
+
+static void on_connack(struct actor *a, const struct mqtt_frame *f)
+{
+    struct mqtt_connack p;
+    must(!a->connected);
+    must(mqtt_decode_connack(f, a->version, &p, NULL) == MQTT_RC_SUCCESS);
+    if (p.reason != MQTT_RC_SUCCESS)
+        return;
+    a->connected = true;
+    a->name = &a->world->names[a->name_index];
+    must(a->world->raw || !(a->clean && p.session_present));
+    if (!p.session_present)
+        forget_session(a->name);
+}
+
+static void on_frame(struct actor *a, const struct mqtt_frame *f)
+{
+    must(a->connected || f->type == MQTT_CONNACK);
+    switch (f->type) {
+    case MQTT_CONNACK: on_connack(a, f); break;
+    case MQTT_PUBLISH: on_publish(a, f); break;
+    case MQTT_PUBACK:
+    case MQTT_PUBREC:
+    case MQTT_PUBREL:
+    case MQTT_PUBCOMP: on_ack(a, f); break;
+    case MQTT_SUBACK:
+    case MQTT_UNSUBACK:
+    case MQTT_PINGRESP: break;
+    case MQTT_DISCONNECT: must(a->version == MQTT_V5); break;
+    default: abort();
+    }
+}
+
+static void read_all(struct actor *a)
+{
+    struct mqtt_frame f;
+    struct sl_buf bytes = a->received; /* what is fed back may bring more */
+    a->received = (struct sl_buf){ 0 };
+    struct sl_cursor in = sl_cursor(sl_buf_slice(&bytes));
+    if (a->world->raw && a->client.version != a->version)
+        a->version = a->client.version; /* as CONNECT's bytes had it */
+    while (in.left > 0) {
+        must(mqtt_frame_next(&in, UINT32_MAX, &f, NULL) == MQTT_FRAME_OK);
+        on_frame(a, &f);
+    }
+    sl_buf_free(&bytes);
+}
+
+/* ---- the transport ---- */
+
+static struct actor *actor_of(struct client *c)
+{
+    return SL_CONTAINER_OF(c, struct actor, client);
+}
+
+static void flush(struct client *c)
+{
+    struct actor *a = actor_of(c);
+    struct outq_iov iov[OUTQ_IOV_MAX];
+    while (!a->stuck && outq_left(&c->out) > 0) {
+        unsigned n = outq_iov(&c->out, iov);
+        size_t total = 0;
+        for (unsigned i = 0; i < n; i++) {
+            sl_buf_put(&a->received, iov[i].ptr, iov[i].len);
+            total += iov[i].len;
+        }
+        outq_advance(&c->out, total);
+    }
+    if (!a->stuck)
+        outq_release(&c->out, &c->broker->pool);
+}
+
+static void reading(struct client *c, bool on)
+{
+    must(!on || !c->held);
+}
+
+static void want_close(struct client *c)
+{
+    actor_of(c)->close_wanted = true;
+    broker_mark_dirty(c->broker, c);
+}
+
+static struct sl_slice address(struct client *c)
+{
+    (void)c;
+    return sl_str("fuzz");
+}
+
+void actor_open(struct actor *a, struct world *w, enum mqtt_version v)
+{
+    static const struct client_transport transport = { flush, reading, want_close, address };
+    *a = (struct actor){ .world = w, .version = v, .window_max = 3 };
+    a->open = client_open(&a->client, w->broker, &transport);
+}
+
+/* As on_conn_closed: after the turn in which it was closed. */
+static void bury_closed(struct world *w)
+{
+    for (unsigned i = 0; i < ACTORS; i++) {
+        struct actor *a = &w->actors[i];
+        if (!a->open || !a->close_wanted || a->client.dirty)
+            continue;
+        a->open = false;
+        client_fini(&a->client);
+        sl_buf_free(&a->received);
+    }
+}
+
+void actor_drop(struct actor *a)
+{
+    client_eof(&a->client);
+    world_turn(a->world);
+}
+
+void actor_feed(struct actor *a, struct sl_slice bytes)
+{
+    if (a->open && !a->close_wanted && !a->client.held)
+        client_receive(&a->client, bytes);
+}
+
+void actor_record(struct actor *a, uint16_t packet_id)
+{
+    unsigned i = 0;
+    while (i < SL_ARRAY_LEN(a->recorded) && a->recorded[i])
+        i++;
+    must(i < SL_ARRAY_LEN(a->recorded)); /* there are no more in flight */
+    a->recorded[i] = packet_id;
+}
+
+void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id)
+{
+    must(a->expected_count < EXPECTED_MAX);
+    a->expected[a->expected_count++] = (struct owed){ type, packet_id };
+}
+
+/* ---- taps and hooks ---- */
+
+static void hold(struct world *w, struct broker_receipt *receipt)
+{
+    if (receipt && w->hold_count < HOLDS_MAX)
+        w->holds[w->hold_count++] = broker_ack_hold(receipt);
+}
+
+static void publish_from_inside(struct world *w, const struct sl_msg *m,
+                                struct broker_receipt *receipt)
+{
+    struct sl_msg_parts parts = {
+        .topic = sl_str("a"), .expiry_s = SL_MSG_NO_EXPIRY, .qos = 1, .origin = 1, .mono_ms = w->ms
+    };
+    struct sl_msg *inner = m->origin >= BROKER_ORIGIN_CLIENTS ? sl_msg_new(&parts) : NULL;
+    if (inner && broker_publish_for(w->broker, inner, receipt) != SL_OK)
+        w->unsafe = true;
+    sl_msg_unref(inner);
+}
+
+static void on_message(void *ctx, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    struct world *w = ctx;
+    switch (w->tap_does) {
+    case TAP_NOTHING: break;
+    case TAP_HOLDS_TWICE: hold(w, receipt); /* fall through */
+    case TAP_HOLDS: hold(w, receipt); break;
+    case TAP_RELEASES: world_release(w, 0, MQTT_RC_SUCCESS); break;
+    case TAP_PUBLISHES: publish_from_inside(w, m, receipt); break;
+    case TAP_REFUSES:
+        w->unsafe = true;
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+        break;
+    }
+}
+
+void world_release(struct world *w, unsigned at, uint8_t reason)
+{
+    if (w->hold_count == 0)
+        return;
+    at %= w->hold_count;
+    struct broker_ack *ack = w->holds[at];
+    w->holds[at] = w->holds[--w->hold_count];
+    w->unsafe |= reason >= 0x80;
+    broker_ack_release(ack, reason);
+}
+
+static void authenticate(void *ctx, struct broker_auth *auth, struct sl_slice user,
+                         struct sl_slice password)
+{
+    struct world *w = ctx;
+    (void)password;
+    if (user.len == 0 || user.ptr[0] != 'l' || w->asked_count == ACTORS)
+        broker_auth_done(auth, user.len == 0 || user.ptr[0] != 'n');
+    else
+        w->asked[w->asked_count++] = auth;
+}
+
+void world_answer(struct world *w, bool ok)
+{
+    if (w->asked_count == 0)
+        return;
+    struct broker_auth *auth = w->asked[0];
+    memmove(w->asked, w->asked + 1, --w->asked_count * sizeof w->asked[0]);
+    broker_auth_done(auth, ok);
+}
+
+/* ---- life ---- */
+
+static int64_t now(void *ctx)
+{
+    return ((struct world *)ctx)->ms;
+}
+
+void world_open(struct world *w)
+{
+    *w = (struct world){ .ms = 1000000, .serial = 1 };
+    w->clock = (struct sl_clock){ now, now, w };
+    struct broker_options o = {
+        .loop = &w->loop,
+        .clock = &w->clock,
+        .hooks = { .ctx = w, .authenticate = authenticate },
+        .version = "fuzz",
+        .anonymous = true,
+        .max_connections = ACTORS - 1,
+        .max_packet_size = 8192,
+        .max_inflight = 3,
+        .receive_maximum = 3,
+        .max_queued_messages = 5,
+        .max_queued_bytes = 20000,
+        .topic_alias_max = 2,
+        .max_qos = 2,
+        .retain = true,
+        .max_retained_bytes = 4000,
+        .max_keep_alive_s = 60,
+        .session_expiry_max_s = 50,
+        .connect_timeout_ms = 5000,
+        .sys_interval_ms = 20000,
+    };
+    must(uv_loop_init(&w->loop) == 0);
+    must(broker_open(&w->broker, &o, NULL) == SL_OK);
+    w->taps[0] = broker_tap(w->broker, sl_str("#"), on_message, w);
+    w->taps[1] = broker_tap(w->broker, sl_str("a/+"), on_message, w);
+    must(w->taps[0] && w->taps[1]);
+}
+
+static void on_closed(void *ctx)
+{
+    ((struct world *)ctx)->closed = true;
+}
+
+void world_close(struct world *w)
+{
+    for (unsigned i = 0; i < ACTORS; i++)
+        if (w->actors[i].open)
+            actor_drop(&w->actors[i]);
+    broker_untap(w->broker, w->taps[0]);
+    broker_untap(w->broker, w->taps[1]);
+    broker_close(w->broker, on_closed, w);
+    while (w->asked_count > 0)
+        world_answer(w, true);
+    while (w->hold_count > 0)
+        world_release(w, 0, MQTT_RC_SUCCESS);
+    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
+    must(w->closed && uv_loop_close(&w->loop) == 0);
+}
+
+void world_turn(struct world *w)
+{
+    bool more;
+    do { /* what a client answers to what it reads */
+        broker_flush(w->broker);
+        more = false;
+        for (unsigned i = 0; i < ACTORS; i++) {
+            struct actor *a = &w->actors[i];
+            if (a->open && a->received.len > 0) {
+                read_all(a);
+                more = true;
+            }
+        }
+    } while (more);
+    bury_closed(w);
+}
+
+void world_second(struct world *w)
+{
+    w->ms += 1000;
+    w->broker->tick.timer_cb(&w->broker->tick);
+    world_turn(w);
+}
+
+/* ---- the broker from inside ---- */
+
+static void check_client(const struct world *w, const struct client *c)
+{
+    const struct broker_options *o = &w->broker->options;
+    must(outq_left(&c->out) <= o->max_queued_bytes + 64 * 1024 + 2 * o->max_packet_size);
+    must(c->in.len <= o->max_packet_size + 65536);
+    must(c->ack_count <= o->receive_maximum);
+    must(!c->out.bytes.failed && !c->in.failed);
+    if (c->state != CLIENT_CONNECTED)
+        return;
+    must(c->session && c->session->client == c);
+    must(c->version != MQTT_V5 || client_receive_window(c) <= o->receive_maximum);
+}
+
+static uint32_t count_open(const struct delivery_ring *r, uint32_t places)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < places; i++)
+        n += r->items[(r->head + i) & (r->cap - 1)].msg != NULL;
+    return n;
+}
+
+static uint64_t check_session(const struct world *w, const struct session *s)
+{
+    const struct broker_options *o = &w->broker->options;
+    uint32_t subs = 0;
+    must(s->queue.count <= o->max_queued_messages && s->queued_bytes <= o->max_queued_bytes);
+    must(s->window_sent <= s->window.count);
+    must(count_open(&s->window, s->window.count) == s->window_open);
+    if (s->client)
+        must(count_open(&s->window, s->window_sent) == s->in_flight);
+    must(s->window_open <= 2 * o->max_inflight);
+    for (const struct subscription *sub = s->subs; sub; sub = sub->next)
+        subs++;
+    must(subs == s->sub_count && (subs > 0 || s->sub_bytes == 0));
+    return s->queue.count;
+}
+
+void world_check(struct world *w)
+{
+    const struct session *s;
+    struct broker *b = w->broker;
+    uint64_t queued = 0, attached = 0, subs = 0;
+    for (uint32_t i = 0; i < b->client_count; i++)
+        check_client(w, b->clients[i]);
+    for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i));) {
+        queued += check_session(w, s);
+        attached += s->client != NULL;
+        subs += s->sub_count;
+    }
+    must(queued == b->stats.queued && attached == b->attached && subs == b->subs.count);
+    must(b->sessions.count <= 2 * b->options.max_connections);
+    must(b->client_count <= b->options.max_connections);
+    must(b->buried_count == 0 && !b->dirty);
+}

@@ -1,0 +1,97 @@
+/* world.h - a broker without sockets and a model of what its clients may expect, for fuzzing.
+ *
+ * A few clients with a few ids, topics and filters. Every packet that comes out is decoded and held
+ * against the model; world_check() looks at the broker from inside. A broken promise aborts. */
+#ifndef TESTS_BROKER_WORLD_H
+#define TESTS_BROKER_WORLD_H
+
+#include "broker_internal.h"
+#include "client.h"
+#include "session.h"
+
+#include "broker/mqtt.h"
+
+enum {
+    ACTORS = 5,
+    NAMES = 3,
+    FILTERS = 8,
+    TOPICS = 6,
+    PACKET_IDS = 8, /* that clients publish with: 1 to 7 */
+    SERIALS = 4096,
+    HOLDS_MAX = 256,
+    EXPECTED_MAX = 64,
+};
+
+/* What a client with this id remembers from connection to connection. */
+struct name {
+    uint32_t filters;             /* it has ever subscribed to, by bit */
+    uint8_t taken[SERIALS];       /* QoS 2 messages it was handed */
+    uint16_t open2[65536];        /* serial + 1 of the QoS 2 delivery with this packet id */
+    uint16_t pending[PACKET_IDS]; /* serial + 1 of the QoS 2 publish it has not released */
+    uint8_t pending_topic[PACKET_IDS];
+    bool received[PACKET_IDS]; /* PUBREC came for it */
+};
+
+struct owed {
+    uint8_t type;
+    uint16_t packet_id;
+};
+
+/* A connection. */
+struct actor {
+    struct client client;
+    struct world *world;
+    struct sl_buf received;
+    struct name *name; /* NULL until CONNACK said yes */
+    unsigned name_index;
+    enum mqtt_version version;
+    bool open, stuck, close_wanted, connected, clean;
+    uint32_t window_max, in_flight; /* deliveries */
+    struct owed unacked[4];         /* of those, what the client has not answered at all */
+    unsigned unacked_count;
+    uint16_t recorded[4]; /* ... and what it has answered with PUBREC; 0 for a free place */
+    struct owed expected[EXPECTED_MAX]; /* acknowledgements, in order */
+    unsigned expected_count;
+};
+
+enum tap_does { TAP_NOTHING, TAP_HOLDS, TAP_HOLDS_TWICE, TAP_RELEASES, TAP_PUBLISHES, TAP_REFUSES };
+
+struct world {
+    uv_loop_t loop;
+    struct sl_clock clock;
+    int64_t ms;
+    struct broker *broker;
+    struct actor actors[ACTORS];
+    struct name names[NAMES];
+    struct broker_tap *taps[2];
+    struct broker_ack *holds[HOLDS_MAX];
+    unsigned hold_count;
+    struct broker_auth *asked[ACTORS];
+    unsigned asked_count;
+    enum tap_does tap_does;
+    uint16_t serial;
+    bool retained[SERIALS];
+    bool raw;    /* bytes of the fuzzer's own went in: the model does not know what they say */
+    bool unsafe; /* something was refused that had been handed out */
+    bool closed;
+};
+
+extern const char *const world_filters[FILTERS];
+extern const char *const world_topics[TOPICS];
+
+void world_open(struct world *w);
+void world_close(struct world *w); /* everything that is left, and the loop */
+void world_turn(struct world *w);
+void world_second(struct world *w);
+void world_release(struct world *w, unsigned at, uint8_t reason); /* a hold */
+void world_answer(struct world *w, bool ok);                      /* the oldest question */
+void world_check(struct world *w);
+
+void actor_open(struct actor *a, struct world *w, enum mqtt_version v);
+void actor_drop(struct actor *a);
+void actor_feed(struct actor *a, struct sl_slice bytes);
+/* A QoS 2 delivery is answered with PUBREC: it is over with PUBCOMP. */
+void actor_record(struct actor *a, uint16_t packet_id);
+void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id);
+
+#endif
