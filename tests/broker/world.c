@@ -21,7 +21,8 @@ static void broken(int line, const char *what)
 
 static uint16_t serial_of(struct sl_slice payload)
 {
-    return payload.len < 2 ? 0 : (uint16_t)((payload.ptr[0] << 8 | payload.ptr[1]) % SERIALS);
+    unsigned serial = payload.len < 2 ? 0 : payload.ptr[0] * 256u + payload.ptr[1];
+    return (uint16_t)(serial % SERIALS);
 }
 
 static void check_subscribed(const struct actor *a, struct sl_slice topic)
