@@ -27,8 +27,8 @@ static struct sl_slice without_share(struct sl_slice filter)
     if (!sl_slice_starts(filter, sl_str("$share/")))
         return filter;
     struct sl_levels it = sl_levels(filter);
-    struct sl_slice level;
-    if (sl_levels_next(&it, &level) && sl_levels_next(&it, &level) && it.more)
+    struct sl_slice share, name;
+    if (sl_levels_next(&it, &share) && sl_levels_next(&it, &name) && it.more)
         return it.rest;
     return sl_str("");
 }

@@ -187,16 +187,17 @@ static uint8_t subscribe(struct client *c, const struct mqtt_sub_entry *e, uint3
 /* Walks the list again for the retained messages, which follow SUBACK. `send` has a byte per entry.
  */
 static void send_retained(struct client *c, const struct mqtt_subscribe *p, uint32_t id,
-                          const uint8_t *send)
+                          struct sl_slice send)
 {
     struct sl_cursor list = sl_cursor(p->list);
     struct mqtt_sub_entry e;
-    for (size_t i = 0; c->session && mqtt_subscribe_next(&list, c->version, &e); i++) {
+    for (size_t i = 0; c->session && i < send.len && mqtt_subscribe_next(&list, c->version, &e);
+         i++) {
         uint8_t max_qos = c->broker->options.max_qos;
         struct subscription sub = { .id = id,
                                     .qos = e.qos < max_qos ? e.qos : max_qos,
                                     .no_local = e.no_local };
-        if (send[i])
+        if (send.ptr[i])
             broker_send_retained(c->broker, c->session, e.filter, &sub);
     }
 }
@@ -227,7 +228,7 @@ void client_handle_subscribe(struct client *c, const struct mqtt_frame *f)
         size_t start = out->len;
         mqtt_encode_suback(out, c->version, &ack);
         if (client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE))
-            send_retained(c, &p, id, send.ptr);
+            send_retained(c, &p, id, sl_buf_slice(&send));
     }
     sl_buf_free(&codes);
     sl_buf_free(&send);

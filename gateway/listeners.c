@@ -1,6 +1,7 @@
 /* listeners.c - from configuration to open listeners. */
 #include "listeners.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,6 +65,7 @@ static enum sl_code make_entry(const struct config_listener *c, struct entry *e,
         return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", c->name);
     e->port = c->unix_path ? 0 : c->port;
     e->username_from_cert = c->username_from_cert;
+    assert(e->unix_path || e->bind); /* the address has a default */
     if (e->unix_path)
         (void)snprintf(e->address, sizeof e->address, "%s", e->unix_path);
     else

@@ -133,7 +133,7 @@ static enum sl_code take_members(struct rule_line *l, struct sl_slice line, cons
         p = keep(l, payload->valuestring);
     else if (!find_member(line, "\"payload\"", &l->payload))
         return sl_fail(err, SL_INVALID, "payload is written with escapes in its name");
-    if (cJSON_IsString(clientid))
+    if (clientid && cJSON_IsString(clientid))
         c = keep(l, clientid->valuestring);
     if (l->text.failed)
         return sl_fail(err, SL_NOMEM, "out of memory");

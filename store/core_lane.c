@@ -63,6 +63,7 @@ bool ranges_add(struct ranges *r, struct disk_range add)
         r->v = v;
         r->cap = cap;
     }
+    assert(r->v);
     r->v[r->count++] = add;
     return true;
 }

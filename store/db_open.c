@@ -4,6 +4,7 @@
  * preparing every statement), counters. Rows are checked as they are read. */
 #include "db_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -159,6 +160,7 @@ static void reserve_numbers(struct db *db, struct disk_open *open)
 static enum sl_code hand_over(struct db **ret, struct db *db, struct disk_open *open,
                               struct sl_err *err)
 {
+    assert(db);
     for (int i = 0; i < OUTBOX_LANES; i++)
         open->free_from[i] = db->lane[i].reserved;
     reserve_numbers(db, open);

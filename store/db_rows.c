@@ -328,7 +328,7 @@ static enum sl_code take_letter(struct db *db, sqlite3_stmt *s, struct disk_read
                               .lane = (enum outbox_lane)lane };
     if (!row->msg || !row->reason) {
         sl_msg_unref(row->msg);
-        free(row->reason);
+        free(row->reason); /* NOLINT(clang-analyzer-unix.Malloc): sl_slice_dup() makes a new one */
         return sl_fail(err, SL_NOMEM, "%s: out of memory", db->path);
     }
     *bytes += size;

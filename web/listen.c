@@ -70,6 +70,7 @@ static uint16_t port_of(int fd)
     socklen_t len = sizeof at;
     if (getsockname(fd, (struct sockaddr *)&at, &len) != 0)
         return 0;
+    /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): getsockname filled it in */
     in_port_t port = at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
                                               : ((struct sockaddr_in *)&at)->sin_port;
     return ntohs(port);

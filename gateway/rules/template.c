@@ -8,6 +8,7 @@
 
 #include "base/topic.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { PARTS_MAX = 64, TEMPLATE_MAX = 4096 };
@@ -285,6 +286,7 @@ enum sl_code rule_template_render(const struct rule_template *t, const struct ru
         out->len = start;
         return rc;
     }
+    assert(t->first); /* no parts make no topic */
     /* A device must not reach the system's topics by what it writes into a field. */
     if (topic.ptr[0] == '$' && t->first->kind == PART_FIELD) {
         out->len = start;
