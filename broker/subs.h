@@ -10,7 +10,8 @@
 #include "broker/broker.h"
 #include "trie.h"
 
-#define TOPIC_CACHE_MAX   4096
+#define TOPIC_CACHE_MAX   4096 /* a power of two times TOPIC_CACHE_FIRST */
+#define TOPIC_CACHE_FIRST 32
 #define TOPIC_CACHE_BYTES ((size_t)16 * 1024 * 1024)
 #define TOPIC_VALUE_MAX   64
 #define SUBS_NO_DELIVERY  0xFF
@@ -85,7 +86,7 @@ struct subs {
     uint64_t pass;  /* marks sessions while an answer is made */
     struct sl_map cache;
     struct topic_entry **ring; /* the cache's entries, for eviction in turn */
-    uint32_t ring_count, hand;
+    uint32_t ring_count, ring_cap, hand;
     size_t cache_bytes;
 };
 

@@ -46,7 +46,7 @@ void topic_cache_free(struct subs *s)
         entry_free(s, s->ring[i]);
     free(s->ring);
     s->ring = NULL;
-    s->ring_count = 0;
+    s->ring_count = s->ring_cap = 0;
     sl_map_free(&s->cache);
 }
 
@@ -167,9 +167,22 @@ static void evict(struct subs *s, const struct topic_entry *keep)
     }
 }
 
+static bool ring_room(struct subs *s)
+{
+    if (s->ring_count < s->ring_cap)
+        return true;
+    uint32_t cap = s->ring_cap ? s->ring_cap * 2 : TOPIC_CACHE_FIRST;
+    struct topic_entry **larger = realloc(s->ring, cap * sizeof(struct topic_entry *));
+    if (!larger)
+        return false;
+    s->ring = larger;
+    s->ring_cap = cap;
+    return true;
+}
+
 static struct topic_entry *entry_new(struct subs *s, struct sl_slice topic)
 {
-    if (!s->ring && !(s->ring = calloc(TOPIC_CACHE_MAX, sizeof(struct topic_entry *))))
+    if (s->ring_count < TOPIC_CACHE_MAX && !ring_room(s))
         return NULL;
     struct topic_entry *e = calloc(1, sizeof *e + topic.len);
     if (!e)

@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "commands.h"
 
+#include <malloc.h>
 #include <signal.h>
 
 static const char usage[] =
@@ -31,6 +32,9 @@ int main(int argc, char **argv)
         { "simulate", cmd_simulate }, { "version", cmd_version },
         { "--version", cmd_version }, { NULL, NULL },
     };
+    /* One heap: the writer thread's own would cost more than waiting for each other now and then.
+     */
+    (void)mallopt(M_ARENA_MAX, 1);
     (void)signal(SIGPIPE, SIG_IGN); /* a peer or pipe that is gone is an error code, not the end */
     return cli_dispatch(NULL, usage, choices, argc, argv);
 }
