@@ -197,7 +197,8 @@ static void web_metrics(struct gateway *g, struct sl_buf *out)
     web_get_stats(g->web, &s);
     counter(out, "sluice_http_requests_total", "HTTP requests.", s.requests);
     counter(out, "sluice_http_errors_total", "HTTP requests answered with an error.", s.errors);
-    counter(out, "sluice_http_rejected_total", "HTTP requests and connections turned away.", s.rejected);
+    counter(out, "sluice_http_rejected_total", "HTTP requests and connections turned away.",
+            s.rejected);
     gauge(out, "sluice_http_live_clients", "WebSocket viewers.", s.live_clients);
 }
 
