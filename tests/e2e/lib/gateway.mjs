@@ -138,6 +138,7 @@ export class Gateway {
     /** Waits until nothing is left for the cloud. */
     async drained(timeout) {
         let last;
+        await this.sluice('queue list', '--limit', '1'); // answered once the store is open: before that nothing is counted
         try {
             await until('the queue is empty', async () => (last = await this.status()).store.messages === 0, timeout);
         } catch (error) {
