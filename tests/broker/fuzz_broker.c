@@ -187,7 +187,7 @@ static void op_publish(struct actor *a, struct sl_cursor *in)
         p.props.message_expiry = 4;
     }
     if (qos > 0)
-        actor_expect(a, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, id);
+        actor_expect(a, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, id, serial);
     struct sl_buf b = { 0 };
     mqtt_encode_publish(&b, a->version, &p);
     feed(a, &b, how & 16);

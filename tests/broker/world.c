@@ -58,7 +58,7 @@ static void on_publish(struct actor *a, const struct mqtt_frame *f)
     if (p.qos == 0)
         return;
     must(++a->in_flight <= a->window_max);
-    a->unacked[a->unacked_count++] = (struct owed){ p.qos, p.packet_id };
+    a->unacked[a->unacked_count++] = (struct owed){ .type = p.qos, .packet_id = p.packet_id };
     if (p.qos == 2)
         check_qos2(a, &p);
 }
@@ -85,6 +85,8 @@ static void on_ack(struct actor *a, const struct mqtt_frame *f)
     }
     must(a->expected_count > 0 && a->expected[0].type == f->type &&
          a->expected[0].packet_id == p.packet_id);
+    for (unsigned i = 0; i < a->world->hold_count; i++)
+        must(a->world->holds[i].serial != a->expected[0].serial || p.reason >= 0x80);
     memmove(a->expected, a->expected + 1, --a->expected_count * sizeof a->expected[0]);
     if (f->type == MQTT_PUBREC && p.packet_id < PACKET_IDS) {
         a->name->received[p.packet_id] = p.reason < 0x80;
@@ -229,18 +231,19 @@ void actor_record(struct actor *a, uint16_t packet_id)
     a->recorded[i] = packet_id;
 }
 
-void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id)
+void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id, uint16_t serial)
 {
     must(a->expected_count < EXPECTED_MAX);
-    a->expected[a->expected_count++] = (struct owed){ type, packet_id };
+    a->expected[a->expected_count++] = (struct owed){ type, packet_id, serial };
 }
 
 /* ---- taps and hooks ---- */
 
-static void hold(struct world *w, struct broker_receipt *receipt)
+static void hold(struct world *w, const struct sl_msg *m, struct broker_receipt *receipt)
 {
     if (receipt && w->hold_count < HOLDS_MAX)
-        w->holds[w->hold_count++] = broker_ack_hold(receipt);
+        w->holds[w->hold_count++] =
+            (struct hold){ broker_ack_hold(receipt), serial_of(sl_msg_payload(m)) };
 }
 
 static void publish_from_inside(struct world *w, const struct sl_msg *m,
@@ -260,8 +263,8 @@ static void on_message(void *ctx, struct sl_msg *m, struct broker_receipt *recei
     struct world *w = ctx;
     switch (w->tap_does) {
     case TAP_NOTHING: break;
-    case TAP_HOLDS_TWICE: hold(w, receipt); /* fall through */
-    case TAP_HOLDS: hold(w, receipt); break;
+    case TAP_HOLDS_TWICE: hold(w, m, receipt); /* fall through */
+    case TAP_HOLDS: hold(w, m, receipt); break;
     case TAP_RELEASES: world_release(w, 0, MQTT_RC_SUCCESS); break;
     case TAP_PUBLISHES: publish_from_inside(w, m, receipt); break;
     case TAP_REFUSES:
@@ -276,7 +279,7 @@ void world_release(struct world *w, unsigned at, uint8_t reason)
     if (w->hold_count == 0)
         return;
     at %= w->hold_count;
-    struct broker_ack *ack = w->holds[at];
+    struct broker_ack *ack = w->holds[at].ack;
     w->holds[at] = w->holds[--w->hold_count];
     w->unsafe |= reason >= 0x80;
     broker_ack_release(ack, reason);

@@ -35,6 +35,12 @@ struct name {
 struct owed {
     uint8_t type;
     uint16_t packet_id;
+    uint16_t serial; /* of the message, 0 for one without */
+};
+
+struct hold {
+    struct broker_ack *ack;
+    uint16_t serial;
 };
 
 /* A connection. */
@@ -64,7 +70,7 @@ struct world {
     struct actor actors[ACTORS];
     struct name names[NAMES];
     struct broker_tap *taps[2];
-    struct broker_ack *holds[HOLDS_MAX];
+    struct hold holds[HOLDS_MAX];
     unsigned hold_count;
     struct broker_auth *asked[ACTORS];
     unsigned asked_count;
@@ -92,6 +98,6 @@ void actor_drop(struct actor *a);
 void actor_feed(struct actor *a, struct sl_slice bytes);
 /* A QoS 2 delivery is answered with PUBREC: it is over with PUBCOMP. */
 void actor_record(struct actor *a, uint16_t packet_id);
-void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id);
+void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id, uint16_t serial);
 
 #endif
