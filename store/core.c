@@ -136,7 +136,7 @@ bool core_put(struct core *c, enum outbox_lane lane, struct sl_msg *m, outbox_sa
     struct entry *e = new_entry(c, lane, m, on_safe, ctx);
     if (!e)
         return false;
-    bool memory = core_make_memory(c, lane, e->footprint);
+    bool memory = core_make_memory(c, lane, e->footprint, on_safe != NULL);
     if (memory && core_make_room(c, lane, e->bytes)) {
         admit(c, e);
         return true;

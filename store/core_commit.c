@@ -346,8 +346,10 @@ static void commit_failed(struct core *c, const struct disk_job *job)
         core_forget_soon(c, FORGET_MS);
     core_disk_failed(c, job, "writing");
     bool full = job->code == SL_FULL || job->code == SL_LIMIT;
-    if (full && commit->row_count > 1)
+    if (full && commit->row_count > 1) {
         c->group_rows = (commit->row_count + 1) / 2;
+        c->write_at = INT64_MIN; /* fewer may fit: at once */
+    }
     c->deletes_only =
         full && commit->gone_count > 0 && commit->row_count + commit->letter_count > 0;
     if (c->deletes_only)

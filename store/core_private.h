@@ -12,15 +12,16 @@
 #include "core.h"
 #include "entry.h"
 
-#define GROUP_ROWS_MAX   ((size_t)4096) /* of one commit */
-#define GROUP_BYTES_MAX  ((uint64_t)4 * 1024 * 1024)
-#define LETTERS_AT_ONCE  64   /* dead letters in one commit */
-#define LETTERS_WAIT_MAX 256  /* dead letters that wait for one */
-#define FORGET_MS        1000 /* how long deletions may wait for a commit */
-#define RETRY_MS_MIN     500
-#define RETRY_MS_MAX     5000
-#define CLOSE_MS_MAX     3000
-#define LISTINGS_MAX     8
+#define GROUP_ROWS_MAX      ((size_t)4096) /* of one commit */
+#define GROUP_BYTES_MAX     ((uint64_t)4 * 1024 * 1024)
+#define LETTERS_AT_ONCE     64   /* dead letters in one commit */
+#define LETTERS_WAIT_MAX    256  /* dead letters that wait for one */
+#define FORGET_MS           1000 /* how long deletions may wait for a commit */
+#define RETRY_MS_MIN        500
+#define RETRY_MS_MAX        5000
+#define CLOSE_MS_MAX        3000
+#define LISTINGS_MAX        8
+#define MEMORY_WAITED_TIMES 8 /* times the memory's bound, for messages with a callback */
 
 struct ranges {
     struct disk_range *v;
@@ -119,7 +120,7 @@ bool ranges_add(struct ranges *r, struct disk_range add);
 
 /* core_room.c: bounds */
 bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes);
-bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint);
+bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint, bool waited);
 void core_trim(struct core *c);
 void core_expire(struct core *c, int64_t now);
 int64_t core_expire_at(const struct core *c);

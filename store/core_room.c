@@ -38,9 +38,22 @@ bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes)
     return true;
 }
 
-bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint)
+static bool writing_works(const struct core *c)
 {
-    while (c->memory + footprint > c->options.memory_max_bytes) {
+    return c->disk_ok && c->failures == 0;
+}
+
+/* While the disk works, a message that somebody waits for goes to disk in a moment, and how many
+ * there can be is bounded by what senders may have unacknowledged: refusing it would only have it
+ * sent again. What nobody waits for comes as fast as it likes. */
+static uint64_t memory_bound(const struct core *c, bool waited)
+{
+    return c->options.memory_max_bytes * (waited && writing_works(c) ? MEMORY_WAITED_TIMES : 1);
+}
+
+bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint, bool waited)
+{
+    while (c->memory + footprint > memory_bound(c, waited)) {
         if (c->options.when_full != OUTBOX_DROP_OLDEST)
             return false;
         struct entry *victim = NULL;
@@ -51,6 +64,8 @@ bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint)
         }
         if (!victim)
             return false; /* all of it is in flight or being written */
+        if (victim->on_safe && !waited && writing_works(c))
+            return false;
         core_drop(c, victim, OUTBOX_LOST_DISK);
     }
     return true;

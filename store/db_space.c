@@ -45,24 +45,24 @@ static bool fits_inside(struct db *db, uint64_t rows, uint64_t left, uint64_t re
 {
     int64_t pages = 0;
     return db_pragma_int(db, "PRAGMA freelist_count", &pages, NULL) == SL_OK && pages > 0 &&
-           (uint64_t)pages * DB_PAGE_SIZE >= rows && left + db_log_bytes(db) >= reserve / 2;
+           (uint64_t)pages * DB_PAGE_SIZE >= rows && left + db_log_bytes(db) >= reserve / 2 + rows;
 }
 
+/* Rows take their room twice: in the log, and in the database before the log can begin anew. */
 enum sl_code db_check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err)
 {
     uint64_t left, all;
     if (commit->row_count + commit->letter_count == 0 || !free_bytes(db->path, &left, &all))
         return SL_OK;
-    uint64_t need = SMALL_CHANGES * DB_PAGE_SIZE;
+    uint64_t rows = SMALL_CHANGES * DB_PAGE_SIZE, reserve = reserve_of(all);
     for (size_t i = 0; i < commit->row_count; i++)
-        need += disk_row_bytes(commit->rows[i].msg) * 5 / 4;
+        rows += disk_row_bytes(commit->rows[i].msg) * 5 / 4;
     for (size_t i = 0; i < commit->letter_count; i++)
-        need += disk_row_bytes(commit->letters[i].msg) * 5 / 4;
-    if (left >= reserve_of(all) + need || fits_inside(db, need, left, reserve_of(all)))
+        rows += disk_row_bytes(commit->letters[i].msg) * 5 / 4;
+    if (left >= reserve + 2 * rows || fits_inside(db, rows, left, reserve))
         return SL_OK;
     return sl_fail(err, SL_FULL,
                    "%s: no room on the file system (%llu KiB are free, %llu KiB stay"
                    " in reserve): free some",
-                   db->path, (unsigned long long)left / 1024,
-                   (unsigned long long)reserve_of(all) / 1024);
+                   db->path, (unsigned long long)left / 1024, (unsigned long long)reserve / 1024);
 }

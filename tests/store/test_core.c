@@ -478,7 +478,9 @@ static void memory_is_bounded_when_the_disk_fails(void **state)
     r.options.when_full = OUTBOX_DROP_NEWEST;
     start(&r);
     r.disk.add_fails = SL_FULL;
-    for (int i = 0; i < 200; i++)
+    must_put(&r, OUTBOX_NORMAL, "x", &told[0]);
+    rig_settle(&r); /* now it is known: the bound is strict */
+    for (int i = 1; i < 200; i++)
         must_put(&r, OUTBOX_NORMAL, "x", &told[i]);
     rig_pass(&r, 10000);
     struct outbox_stats s = rig_stats(&r);
@@ -496,6 +498,49 @@ static void memory_is_bounded_when_the_disk_fails(void **state)
     assert_int_equal(told[0].calls, 1);
     assert_int_equal(told[0].result, SL_OK);
     assert_int_equal(r.disk.rows[OUTBOX_NORMAL].count, s.lane[OUTBOX_NORMAL].waiting);
+    rig_check(&r);
+    rig_free(&r);
+}
+
+/* The disk works, it is only slower than what comes in. */
+static void a_burst_that_is_waited_for_is_not_dropped(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct told told[100] = { 0 };
+    rig_init(&r);
+    r.options.memory_max_bytes = 5000; /* fewer than a hundred of these */
+    start(&r);
+    must_put(&r, OUTBOX_NORMAL, "x", NULL);
+    rig_tick(&r); /* a commit is out and does not come back */
+    for (int i = 0; i < 100; i++)
+        must_put(&r, OUTBOX_NORMAL, "x", &told[i]);
+    for (int i = 0; i < 100; i++) /* nobody waits for these: they push nobody out */
+        must_put(&r, OUTBOX_NORMAL, "y", NULL);
+    assert_true(r.core->memory > r.options.memory_max_bytes);
+    assert_true(rig_stats(&r).lane[OUTBOX_NORMAL].loss[OUTBOX_LOST_DISK].count >= 99);
+    rig_settle(&r);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(told[i].calls == 1 && told[i].result == SL_OK, 1);
+    rig_check(&r);
+    rig_free(&r);
+}
+
+static void what_is_waited_for_is_bounded_too(void **state)
+{
+    (void)state;
+    struct rig r;
+    static struct told told[2000];
+    memset(told, 0, sizeof told);
+    rig_init(&r);
+    r.options.memory_max_bytes = 100 * 200;
+    start(&r);
+    must_put(&r, OUTBOX_NORMAL, "x", NULL);
+    rig_tick(&r);
+    for (int i = 0; i < 2000; i++)
+        must_put(&r, OUTBOX_NORMAL, "x", &told[i]);
+    assert_true(r.core->memory <= 8 * r.options.memory_max_bytes);
+    assert_true(rig_stats(&r).lane[OUTBOX_NORMAL].loss[OUTBOX_LOST_DISK].count > 0);
     rig_check(&r);
     rig_free(&r);
 }
@@ -969,6 +1014,8 @@ int main(void)
         cmocka_unit_test(too_old),
         cmocka_unit_test(a_brief_one_behind_a_long_one_is_never_sent_late),
         cmocka_unit_test(memory_is_bounded_when_the_disk_fails),
+        cmocka_unit_test(a_burst_that_is_waited_for_is_not_dropped),
+        cmocka_unit_test(what_is_waited_for_is_bounded_too),
         cmocka_unit_test(a_full_disk_still_drains),
         cmocka_unit_test(a_full_disk_is_read_without_waiting),
         cmocka_unit_test(the_file_has_its_own_bound),

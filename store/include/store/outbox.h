@@ -53,7 +53,8 @@ struct outbox_options {
     enum outbox_when_full when_full;
     int64_t spill_after_ms, commit_interval_ms;
     enum outbox_sync sync;
-    uint64_t memory_max_bytes; /* bound of what is in memory only; 0 means 4 MiB */
+    uint64_t memory_max_bytes; /* bound of what is in memory only, eight times as much for what has
+                                  an on_safe while the disk works; 0 means 4 MiB */
     uint32_t read_ahead;       /* messages read from disk ahead of sending; 0 means 256 */
 };
 
