@@ -13,7 +13,7 @@ import { sleep, within } from './lib/system.mjs';
 const ROUNDS = Number(process.env.SLUICE_ROUNDS ?? 110);
 const SEED = Number(process.env.SLUICE_SEED ?? Math.floor(Math.random() * 1e9));
 const IN_FLIGHT = 20;
-const PER_ROUND = 300; // of one publisher: bounds what has to drain at the end
+const PAUSE_MS = 25; // at most, after each message: the load lasts until the kill, and what has to drain stays bounded
 
 /** mulberry32: the same seed gives the same moments. */
 function random(seed) {
@@ -35,16 +35,16 @@ class Publisher {
         Object.assign(this, { name, lane, version, next: 0, acknowledged: new Set() });
     }
 
-    /** Publishes with a full window until the connection ends, which it always does. */
+    /** Publishes until the connection ends, which it always does. */
     async work(s, gateway) {
         const client = await s.client(gateway, { clientId: this.name, protocolVersion: this.version });
         client.once('close', () => client.end(true)); // what is under way fails now, and is not sent again
-        const end = this.next + PER_ROUND;
         const one = async () => {
-            while (client.connected && this.next < end) {
+            while (client.connected) {
                 const n = this.next++;
                 await client.publishAsync(`crash/${this.lane}/${this.name}`, JSON.stringify({ n, by: this.name }), { qos: 1 });
                 this.acknowledged.add(n);
+                await sleep(Math.random() * PAUSE_MS);
             }
         };
         await Promise.all(Array.from({ length: IN_FLIGHT }, one));
