@@ -283,7 +283,9 @@ enum sl_code control_open(struct control **ret, struct gateway *g, const char *d
         return rc;
     if (control_answers(data_dir))
         return sl_fail(err, SL_BUSY, "another sluice runs with data_dir %s", data_dir);
-    (void)unlink(path); /* left from a crash; bind says so if it is still there */
+    /* Left from a crash; bind says so if it is still there, but would not say why. */
+    if (unlink(path) != 0 && errno == EROFS)
+        return listen_failed(path, UV_EROFS, err);
     struct control *c = calloc(1, sizeof *c);
     if (!c || uv_pipe_init(&g->loop, &c->server, 0) != 0) {
         free(c);

@@ -7,6 +7,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -316,6 +318,35 @@ static void where_no_socket_can_be(void **state)
     gateway_rig_close(&r);
 }
 
+/* A card that went read-only, as cards do, after a crash left the socket there. */
+static void a_socket_left_on_a_read_only_disk(void **state)
+{
+    (void)state;
+    struct gateway_rig r;
+    struct control *c = NULL;
+    struct sl_err err = { 0 };
+    char folder[] = "/tmp/test-control-XXXXXX";
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    assert_non_null(mkdtemp(folder));
+    if (mount("tmpfs", folder, "tmpfs", 0, "size=64k") != 0) {
+        print_message("no tmpfs here (%s): left out\n", strerror(errno));
+        (void)rmdir(folder);
+        skip();
+    }
+    gateway_rig_open(&r, "");
+    assert_int_equal(control_path(folder, a.sun_path, sizeof a.sun_path, NULL), SL_OK);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&a, sizeof a), 0);
+    (void)close(fd);
+    assert_int_equal(mount("tmpfs", folder, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL), 0);
+    assert_int_equal(control_open(&c, r.g, folder, &err), SL_FULL); /* it runs without */
+    assert_non_null(strstr(err.text, "read-only"));
+    assert_null(c);
+    assert_int_equal(umount(folder), 0);
+    assert_int_equal(rmdir(folder), 0);
+    gateway_rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest plain[] = {
@@ -328,6 +359,7 @@ int main(void)
         cmocka_unit_test(the_socket_is_ours_alone),
         cmocka_unit_test(a_socket_left_from_a_crash),
         cmocka_unit_test(where_no_socket_can_be),
+        cmocka_unit_test(a_socket_left_on_a_read_only_disk),
     };
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(request_cases)];
     size_t n = SL_ARRAY_LEN(plain);
