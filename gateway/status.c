@@ -174,6 +174,7 @@ static void add_store(struct gateway *g, cJSON *root)
     cJSON *o = cJSON_AddObjectToObject(root, "store");
     fill_store(&s, o);
     add_uint(o, "max_bytes", g->config->store.max_bytes);
+    (void)cJSON_AddBoolToObject(o, "opening", s.opening);
     (void)cJSON_AddBoolToObject(o, "disk_ok", s.disk_ok);
     add_str(o, "disk_error", s.disk_error);
     add_str(o, "set_aside", s.set_aside);
@@ -505,6 +506,8 @@ bool status_ready(struct gateway *g, struct sl_buf *out)
         add_reason(reasons, "the gateway is stopping");
     if (!g->listeners)
         add_reason(reasons, "listeners are not open");
+    if (s.opening)
+        add_reason(reasons, "the store is being opened");
     if (!s.disk_ok)
         add_reason(reasons, s.disk_error);
     return report(reasons, out);

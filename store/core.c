@@ -292,6 +292,7 @@ void core_get_stats(const struct core *c, struct outbox_stats *ret)
                                .bytes_written_estimate = c->bytes_written_before + c->bytes_written,
                                .dead = c->dead_rows + c->letters.count,
                                .file_bytes = c->file_bytes,
+                               .opening = !c->tried,
                                .disk_ok = c->disk_ok };
     for (int i = 0; i < OUTBOX_LANES; i++) {
         lane_stats(&c->lane[i], &ret->lane[i]);

@@ -217,7 +217,9 @@ static void it_waits_over_a_restart(void **state)
     wait_for(&p, safe_is, 2);
     place_close(&p);
     place_open(&p);
+    assert_true(stats_of(&p).opening); /* so that nobody takes "0 wait" for the truth */
     wait_for(&p, waiting_is, 2);
+    assert_false(stats_of(&p).opening);
     outbox_set_link(p.outbox, true);
     struct outbox_item *item;
     while (!(item = outbox_take(p.outbox)))

@@ -87,7 +87,8 @@ struct outbox_stats {
     struct outbox_lane_stats lane[OUTBOX_LANES];
     uint64_t in_memory, in_flight, commits, rows_written, bytes_written_estimate, dead;
     uint64_t file_bytes;
-    bool disk_ok;         /* also true while the first open is still under way */
+    bool opening; /* the first open is still under way: what is on disk is not counted yet */
+    bool disk_ok; /* also true while the first open is still under way */
     char disk_error[256]; /* when not disk_ok: what happened and what to do */
     char set_aside[512];  /* where a database that could not be used was moved; "" if none */
     char set_aside_why[160];
