@@ -199,12 +199,23 @@ static void no_such_list(void **state)
     scene_close(&s);
 }
 
+static bool store_is_open(void *ctx)
+{
+    struct outbox_stats s;
+    outbox_get_stats(((struct gateway *)ctx)->outbox, &s);
+    return !s.opening;
+}
+
 static void health(void **state)
 {
     (void)state;
     struct scene s;
     struct sl_buf out = { 0 };
     scene_open(&s);
+    assert_false(status_ready(s.r.g, &out));
+    assert_string_equal(sl_buf_cstr(&out), "[\"the store is being opened\"]");
+    gateway_rig_until(&s.r, store_is_open, s.r.g);
+    sl_buf_reset(&out);
     assert_true(status_healthy(s.r.g, &out) && status_ready(s.r.g, &out));
     assert_string_equal(sl_buf_cstr(&out), "[][]");
     s.r.g->stopping = true;
