@@ -145,7 +145,7 @@ bool core_put(struct core *c, enum outbox_lane lane, struct sl_msg *m, outbox_sa
         core_release(c, e);
         return false;
     }
-    accept_lost(c, e, memory ? OUTBOX_LOST_FULL : OUTBOX_LOST_DISK);
+    accept_lost(c, e, memory ? OUTBOX_LOST_FULL : core_memory_loss(c));
     return true;
 }
 

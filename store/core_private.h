@@ -121,6 +121,7 @@ bool ranges_add(struct ranges *r, struct disk_range add);
 /* core_room.c: bounds */
 bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes);
 bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint, bool waited);
+enum outbox_loss core_memory_loss(const struct core *c);
 void core_trim(struct core *c);
 void core_expire(struct core *c, int64_t now);
 int64_t core_expire_at(const struct core *c);

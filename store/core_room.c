@@ -51,6 +51,12 @@ static uint64_t memory_bound(const struct core *c, bool waited)
     return c->options.memory_max_bytes * (waited && writing_works(c) ? MEMORY_WAITED_TIMES : 1);
 }
 
+/* Memory is full because the disk does not work, or because it is slower than what comes in. */
+enum outbox_loss core_memory_loss(const struct core *c)
+{
+    return writing_works(c) ? OUTBOX_LOST_BURST : OUTBOX_LOST_DISK;
+}
+
 bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint, bool waited)
 {
     while (c->memory + footprint > memory_bound(c, waited)) {
@@ -66,7 +72,7 @@ bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint,
             return false; /* all of it is in flight or being written */
         if (victim->on_safe && !waited && writing_works(c))
             return false;
-        core_drop(c, victim, OUTBOX_LOST_DISK);
+        core_drop(c, victim, core_memory_loss(c));
     }
     return true;
 }

@@ -8,8 +8,10 @@ static const char *const lane_names[OUTBOX_LANES] = {
 };
 
 static const char *const loss_names[OUTBOX_LOSSES] = {
-    [OUTBOX_LOST_FULL] = "full", [OUTBOX_LOST_AGE] = "age",         [OUTBOX_LOST_DEAD] = "dead",
-    [OUTBOX_LOST_DISK] = "disk", [OUTBOX_LOST_CORRUPT] = "corrupt", [OUTBOX_LOST_PURGED] = "purged",
+    [OUTBOX_LOST_FULL] = "full",       [OUTBOX_LOST_AGE] = "age",
+    [OUTBOX_LOST_DEAD] = "dead",       [OUTBOX_LOST_DISK] = "disk",
+    [OUTBOX_LOST_CORRUPT] = "corrupt", [OUTBOX_LOST_PURGED] = "purged",
+    [OUTBOX_LOST_BURST] = "burst",
 };
 
 const char *outbox_lane_name(enum outbox_lane lane)

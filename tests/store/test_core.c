@@ -518,7 +518,7 @@ static void a_burst_that_is_waited_for_is_not_dropped(void **state)
     for (int i = 0; i < 100; i++) /* nobody waits for these: they push nobody out */
         must_put(&r, OUTBOX_NORMAL, "y", NULL);
     assert_true(r.core->memory > r.options.memory_max_bytes);
-    assert_true(rig_stats(&r).lane[OUTBOX_NORMAL].loss[OUTBOX_LOST_DISK].count >= 99);
+    assert_true(rig_stats(&r).lane[OUTBOX_NORMAL].loss[OUTBOX_LOST_BURST].count >= 99);
     rig_settle(&r);
     for (int i = 0; i < 100; i++)
         assert_int_equal(told[i].calls == 1 && told[i].result == SL_OK, 1);
@@ -540,7 +540,7 @@ static void what_is_waited_for_is_bounded_too(void **state)
     for (int i = 0; i < 2000; i++)
         must_put(&r, OUTBOX_NORMAL, "x", &told[i]);
     assert_true(r.core->memory <= 8 * r.options.memory_max_bytes);
-    assert_true(rig_stats(&r).lane[OUTBOX_NORMAL].loss[OUTBOX_LOST_DISK].count > 0);
+    assert_true(rig_stats(&r).lane[OUTBOX_NORMAL].loss[OUTBOX_LOST_BURST].count > 0);
     rig_check(&r);
     rig_free(&r);
 }

@@ -39,6 +39,7 @@ enum outbox_loss {
     OUTBOX_LOST_DISK,    /* disk full or failing, and memory's bound reached */
     OUTBOX_LOST_CORRUPT, /* a row failed its checksum, or a database was set aside */
     OUTBOX_LOST_PURGED,  /* by hand */
+    OUTBOX_LOST_BURST,   /* came faster than the disk takes it, and memory's bound reached */
     OUTBOX_LOSSES
 };
 const char *outbox_loss_name(enum outbox_loss why);
