@@ -176,6 +176,7 @@ function drawFill(store) {
 const REASONS = {
   full: 'no room', age: 'older than it may be', thinned: 'thinned to make room', dead: 'refused by the cloud',
   disk: 'the disk failed or was full', corrupt: 'damaged on disk', purged: 'purged by hand',
+  burst: 'faster than the disk takes them',
 };
 
 function drawLedger(lanes) {
