@@ -1,5 +1,6 @@
 /* db.c - the connection: statements, errors, the counters' rows. */
 #include "db_private.h"
+#include "numbers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -311,4 +312,17 @@ enum sl_code db_write_state(struct db *db, const struct disk_lane lane[OUTBOX_LA
             code = write_losses(db, i, l, err);
     }
     return code;
+}
+
+void db_committed(struct db *db, const struct disk_lane lane[OUTBOX_LANES])
+{
+    uint64_t reserved[OUTBOX_LANES];
+    bool more = false;
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        reserved[i] = lane[i].reserved;
+        more = more || lane[i].reserved != db->lane[i].reserved;
+    }
+    memcpy(db->lane, lane, sizeof db->lane);
+    if (more) /* once in a million messages */
+        numbers_write(db->path, reserved);
 }

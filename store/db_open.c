@@ -3,6 +3,7 @@
  * The check costs the same however much waits: header, application id, version, schema (by
  * preparing every statement), counters. Rows are checked as they are read. */
 #include "db_private.h"
+#include "numbers.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -152,7 +153,7 @@ static void reserve_numbers(struct db *db, struct disk_open *open)
     if (code == SL_OK)
         code = db_run(db, Q_COMMIT, &ignored);
     if (code == SL_OK)
-        memcpy(db->lane, lane, sizeof lane);
+        db_committed(db, lane);
     else if (!sqlite3_get_autocommit(db->handle))
         (void)db_run(db, Q_ROLLBACK, &ignored); /* the next commit tells what is the matter */
 }
@@ -161,8 +162,13 @@ static enum sl_code hand_over(struct db **ret, struct db *db, struct disk_open *
                               struct sl_err *err)
 {
     assert(db);
-    for (int i = 0; i < OUTBOX_LANES; i++)
-        open->free_from[i] = db->lane[i].reserved;
+    uint64_t noted[OUTBOX_LANES];
+    numbers_read(db->path, noted);
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        open->free_from[i] = noted[i] > db->lane[i].reserved ? noted[i] : db->lane[i].reserved;
+        if (open->free_from[i] > open->next[i])
+            open->next[i] = open->free_from[i];
+    }
     reserve_numbers(db, open);
     enum sl_code code = db_exec(db, sync_pragma(db->options.sync), err);
     if (code != SL_OK) {

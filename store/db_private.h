@@ -56,6 +56,9 @@ enum sl_code db_read_state(struct db *db, struct sl_err *err);
 enum sl_code db_write_state(struct db *db, const struct disk_lane lane[OUTBOX_LANES],
                             struct sl_err *err);
 
+/* Takes over what was committed; numbers newly reserved are noted beside the database as well. */
+void db_committed(struct db *db, const struct disk_lane lane[OUTBOX_LANES]);
+
 /* db_make.c */
 enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES],
                      struct sl_err *err);

@@ -210,7 +210,7 @@ enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err 
         code = sl_fail(err, SL_BUSY, "%s: was removed while it was in use", db->path);
     }
     if (code == SL_OK) {
-        memcpy(db->lane, commit->lane, sizeof db->lane);
+        db_committed(db, commit->lane);
         report(db, commit);
         return SL_OK;
     }

@@ -468,6 +468,48 @@ static void bad_databases_are_set_aside(void **state)
     place_release(&p);
 }
 
+static int64_t last_year(void *ctx)
+{
+    (void)ctx;
+    return sl_wall_ms(&sl_clock_system) - INT64_C(365) * 86400000;
+}
+
+static uint64_t first_number_to_send(struct place *p)
+{
+    struct outbox_item *item;
+    outbox_set_link(p->outbox, true);
+    while (!(item = outbox_take(p->outbox)))
+        (void)uv_run(&p->loop, UV_RUN_ONCE);
+    uint64_t number = item->number;
+    outbox_return_all(p->outbox);
+    outbox_set_link(p->outbox, false);
+    return number;
+}
+
+/* The database is lost and the clock has gone back, as on a board without a battery: the numbers of
+ * the new database must still be higher than any of the old. */
+static void numbers_outlive_the_database(void **state)
+{
+    (void)state;
+    struct place p;
+    struct sl_clock clock = { sl_clock_system.mono_ms, last_year, NULL };
+    place_init(&p);
+    place_open(&p);
+    put(&p, OUTBOX_NORMAL, "a");
+    wait_for(&p, safe_is, 1);
+    uint64_t before = first_number_to_send(&p);
+    place_close(&p);
+    assert_int_equal(truncate(p.db, 100), 0);
+    p.options.clock = &clock;
+    place_open(&p);
+    put(&p, OUTBOX_NORMAL, "b");
+    wait_for(&p, safe_is, 2);
+    assert_non_null(strstr(stats_of(&p).set_aside, "queue.db.bad-20"));
+    assert_true(first_number_to_send(&p) > before);
+    place_close(&p);
+    place_release(&p);
+}
+
 static void a_log_without_its_database_is_not_taken(void **state)
 {
     (void)state;
@@ -731,8 +773,12 @@ static void check_rescue(bool folder, bool log_alone)
         put(&p, OUTBOX_NORMAL, "before");
     wait_for(&p, safe_is, 100);
     remove_files(&p, log_alone);
-    if (folder)
+    if (folder) {
+        char numbers[128];
+        (void)snprintf(numbers, sizeof numbers, "%s-numbers", p.db);
+        assert_int_equal(unlink(numbers), 0);
         assert_int_equal(rmdir(p.folder), 0);
+    }
     for (int i = 0; i < 100; i++)
         put(&p, OUTBOX_TELEMETRY, "after");
     wait_for(&p, safe_is, 200); /* and not before they are on a disk again */
@@ -999,6 +1045,7 @@ int main(void)
         cmocka_unit_test(many_in_order_and_the_ledger_stays),
         cmocka_unit_test(files_are_private),
         cmocka_unit_test(online_nothing_is_written),
+        cmocka_unit_test(numbers_outlive_the_database),
         cmocka_unit_test(a_log_without_its_database_is_not_taken),
         cmocka_unit_test(a_bad_row_is_counted_and_skipped),
         cmocka_unit_test(pages_that_rot_while_it_runs),
