@@ -76,7 +76,7 @@ static void on_outbox_closed(void *ctx)
 static void remove_folder(const char *folder)
 {
     static const char *const names[] = { "queue.db", "queue.db-wal", "queue.db-shm",
-                                         "control.sock" };
+                                         "queue.db-numbers", "control.sock" };
     for (size_t i = 0; i < SL_ARRAY_LEN(names); i++) {
         char path[128];
         (void)snprintf(path, sizeof path, "%s/%s", folder, names[i]);
