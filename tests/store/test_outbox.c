@@ -722,6 +722,12 @@ static void fill_up(const char *folder)
     assert_int_equal(close(fd), 0);
 }
 
+static bool database_has(struct place *p, uint64_t bytes)
+{
+    struct stat st;
+    return stat(p->db, &st) == 0 && (uint64_t)st.st_size >= bytes;
+}
+
 /* The disk stays full: what left the database made room in it. */
 static void room_inside_a_full_disk(void **state)
 {
@@ -738,6 +744,7 @@ static void room_inside_a_full_disk(void **state)
     for (int i = 0; i < COUNT; i++)
         assert_true(put_bytes(&p, OUTBOX_NORMAL, "n", 500));
     wait_for(&p, safe_is, COUNT);
+    wait_for(&p, database_has, COUNT * 500); /* moved there from the log, which is then free */
     fill_up(p.folder);
     put(&p, OUTBOX_NORMAL, "more");
     wait_for(&p, disk_ok_is, 0);
