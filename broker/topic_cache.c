@@ -4,6 +4,7 @@
 
 #include "broker/mqtt.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static struct sl_slice entry_topic(const void *value)
@@ -20,6 +21,7 @@ void subids_unref(struct subids *ids)
 
 static void clear_answer(struct subs *s, struct topic_entry *e)
 {
+    assert(e->matches || e->match_count == 0);
     for (uint32_t i = 0; i < e->match_count; i++) {
         subids_unref(e->matches[i].ids);
         subids_unref(e->matches[i].ids_own);

@@ -69,10 +69,10 @@ static void no_route_begins_inside_another(void **state)
     struct broker_tap *tap = broker_tap(r.broker, sl_str("#"), hold, &h);
     peer_online(&waits, &r, MQTT_V311, "waits");
     peer_online(&other, &r, MQTT_V311, "other");
-    for (uint16_t i = 1; i <= 4 + TOPIC_CACHE_MAX + 8; i++) {
+    for (unsigned i = 1; i <= 4 + TOPIC_CACHE_MAX + 8; i++) {
         char topic[16];
         (void)snprintf(topic, sizeof topic, "t/%u", i);
-        struct mqtt_publish m = { .qos = i <= 4, .packet_id = i, .topic = sl_str(topic) };
+        struct mqtt_publish m = { .qos = i <= 4, .packet_id = (uint16_t)i, .topic = sl_str(topic) };
         mqtt_encode_publish(&b, MQTT_V311, &m);
     }
     peer_send(&waits, &b);
