@@ -8,6 +8,9 @@
 #include <stdio.h>
 
 #define FILE_MAX 1024
+/* A card that lies may say anything. Numbers begin at the clock's seconds times 65,536: what is
+ * above this is no number of ours, and would not be exact in JSON. */
+#define NUMBER_MAX (UINT64_C(1) << 52)
 
 static bool path_of(const char *db_path, char *buf, size_t size)
 {
@@ -25,7 +28,7 @@ static void take_line(struct sl_slice line, uint64_t ret[OUTBOX_LANES])
         return;
     size_t name = (size_t)(space - line.ptr);
     if (outbox_lane_parse(sl_bytes(line.ptr, name), &lane) &&
-        sl_u64_parse(sl_bytes(space + 1, line.len - name - 1), &number) && number <= INT64_MAX / 2)
+        sl_u64_parse(sl_bytes(space + 1, line.len - name - 1), &number) && number <= NUMBER_MAX)
         ret[lane] = number;
 }
 

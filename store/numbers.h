@@ -8,7 +8,8 @@
 
 #include "store/outbox.h"
 
-/* For each lane the number below which all may have been used; 0 where the file does not tell. */
+/* For each lane the number below which all may have been used; 0 where the file does not tell, or
+ * tells what cannot be. */
 void numbers_read(const char *db_path, uint64_t ret[OUTBOX_LANES]);
 /* Replaces the file as a whole, and syncs it. What fails is left at that: only a database that is
  * lost later could then repeat numbers, and only if the clock goes back too. */
