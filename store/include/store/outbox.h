@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/msg.h"
+#include "store/sync.h"
 
 #include <uv.h>
 
@@ -29,7 +30,6 @@ const char *outbox_lane_name(enum outbox_lane lane); /* "alert", "normal", "tele
 SL_NODISCARD bool outbox_lane_parse(struct sl_slice name, enum outbox_lane *ret);
 
 enum outbox_when_full { OUTBOX_DROP_OLDEST, OUTBOX_DROP_NEWEST, OUTBOX_REFUSE };
-enum outbox_sync { OUTBOX_SYNC_FULL, OUTBOX_SYNC_NORMAL, OUTBOX_SYNC_OFF };
 
 /* Why a message was lost: the ledger's rows. */
 enum outbox_loss {
