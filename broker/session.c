@@ -19,7 +19,7 @@ struct session *session_new(struct broker *b, struct sl_slice client_id)
         return NULL;
     s->broker = b;
     s->origin = b->next_origin++;
-    s->head_id = 1;
+    s->next_id = 1;
     s->id_len = (uint16_t)client_id.len; /* a UTF-8 string of MQTT: at most 65,535 */
     if (client_id.len > 0)
         memcpy(s->client_id, client_id.ptr, client_id.len);
@@ -63,7 +63,8 @@ static void delivery_drop(struct delivery *d)
 {
     sl_msg_unref(d->msg);
     subids_unref(d->ids);
-    *d = (struct delivery){ 0 };
+    d->msg = NULL;
+    d->ids = NULL;
 }
 
 static void ring_free(struct delivery_ring *r)
@@ -104,22 +105,49 @@ void session_free(struct session *s)
 
 /* ---- the window ---- */
 
-/* Packet ids run 1..65535 and round again. */
-static uint16_t id_after(uint16_t id, uint32_t steps)
+/* Takes the next number. */
+static struct delivery new_delivery(struct session *s, struct sl_msg *m, uint8_t qos, bool retain,
+                                    struct subids *ids)
 {
-    return (uint16_t)((id - 1u + steps) % 65535u + 1u);
+    struct delivery d = {
+        .msg = sl_msg_ref(m),
+        .ids = subids_ref(ids),
+        .sequence = (uint32_t)s->next_sequence++,
+        .packet_id = s->next_id,
+        .qos = qos,
+        .retain = retain,
+    };
+    s->next_id = (uint16_t)(s->next_id % 65535 + 1);
+    return d;
 }
 
-/* The place of the open delivery with this packet id; false when there is none. */
+/* How many numbers a packet id lies behind the window's head, if it is there. */
+static uint32_t steps_from_head(const struct session *s, uint16_t packet_id)
+{
+    return (packet_id + 65535u - ring_at(&s->window, 0)->packet_id) % 65535;
+}
+
+/* The place of the open delivery with this packet id; false when there is none. Numbers may be
+ * missing (what was dropped in the queue), so a place is at most as far from the head as its number
+ * is, and mostly just there. */
 static bool window_find(const struct session *s, uint16_t packet_id, uint32_t *ret_at)
 {
-    if (packet_id == 0)
+    if (packet_id == 0 || s->window.count == 0)
         return false;
-    uint32_t at = (packet_id + 65535u - s->head_id) % 65535u;
-    if (at >= s->window.count || !ring_at(&s->window, at)->msg)
-        return false;
-    *ret_at = at;
-    return true;
+    uint32_t steps = steps_from_head(s, packet_id), low = 0;
+    uint32_t high = steps < s->window.count ? steps + 1 : s->window.count;
+    for (uint32_t at = high - 1; low < high; at = low + (high - low) / 2) {
+        const struct delivery *d = ring_at(&s->window, at);
+        uint32_t there = steps_from_head(s, d->packet_id);
+        *ret_at = at;
+        if (there == steps)
+            return d->msg != NULL;
+        if (there < steps)
+            low = at + 1;
+        else
+            high = at;
+    }
+    return false;
 }
 
 static void window_close(struct session *s, uint32_t at)
@@ -130,7 +158,6 @@ static void window_close(struct session *s, uint32_t at)
         s->in_flight--;
     while (s->window.count > 0 && !ring_at(&s->window, 0)->msg) {
         ring_pop(&s->window);
-        s->head_id = id_after(s->head_id, 1);
         if (s->window_sent > 0)
             s->window_sent--;
     }
@@ -148,15 +175,17 @@ static bool may_send(const struct session *s)
     return s->client && s->in_flight < window_limit(s) && client_make_room(s->client);
 }
 
-/* The same for one that is not in the window yet. */
-static bool window_has_room(const struct session *s)
+/* The same for one that is not in the window yet. The window must not hold two with the same packet
+ * id. */
+static bool window_has_room(const struct session *s, const struct delivery *d)
 {
-    return may_send(s) && s->window_sent == s->window.count && s->window.count < 32768 &&
-           s->window.count < 2 * window_limit(s);
+    return may_send(s) && s->window_sent == s->window.count &&
+           s->window.count < 2 * window_limit(s) &&
+           (s->window.count == 0 || d->sequence - ring_at(&s->window, 0)->sequence < 65535);
 }
 
-static enum frame_result send_delivery(struct session *s, const struct delivery *d, uint16_t id,
-                                       bool dup, struct frame_cache *frames)
+static enum frame_result send_delivery(struct session *s, const struct delivery *d, bool dup,
+                                       struct frame_cache *frames)
 {
     struct frame_request r = {
         .msg = d->msg,
@@ -164,7 +193,7 @@ static enum frame_result send_delivery(struct session *s, const struct delivery 
         .qos = d->qos,
         .retain = d->retain,
         .dup = dup,
-        .packet_id = id,
+        .packet_id = d->packet_id,
     };
     return client_send_publish(s->client, &r, frames);
 }
@@ -179,7 +208,7 @@ static void send_in_window(struct session *s, struct delivery d, struct frame_ca
         s->window_open++;
         s->in_flight++;
         s->window_sent = s->window.count;
-        sent = send_delivery(s, place, id_after(s->head_id, s->window.count - 1), false, frames);
+        sent = send_delivery(s, place, false, frames);
     }
     if (sent == FRAME_OK)
         return;
@@ -253,10 +282,8 @@ void session_deliver(struct session *s, struct sl_msg *m, uint8_t qos, bool reta
         }
         return;
     }
-    struct delivery d = {
-        .msg = sl_msg_ref(m), .ids = subids_ref(ids), .qos = qos, .retain = retain
-    };
-    if (s->queue.count == 0 && window_has_room(s))
+    struct delivery d = new_delivery(s, m, qos, retain, ids);
+    if (s->queue.count == 0 && window_has_room(s, &d))
         send_in_window(s, d, frames);
     else
         enqueue(s, d);
@@ -267,13 +294,12 @@ static bool resend_next(struct session *s)
 {
     uint32_t at = s->window_sent;
     const struct delivery *d = ring_at(&s->window, at);
-    uint16_t id = id_after(s->head_id, at);
     if (d->msg && d->released) { /* not a PUBLISH: no window holds it back */
-        client_send_ack(s->client, MQTT_PUBREL, id, MQTT_RC_SUCCESS);
+        client_send_ack(s->client, MQTT_PUBREL, d->packet_id, MQTT_RC_SUCCESS);
     } else if (d->msg) {
         if (!may_send(s))
             return false;
-        switch (send_delivery(s, d, id, true, NULL)) {
+        switch (send_delivery(s, d, true, NULL)) {
         case FRAME_OK: break;
         case FRAME_NO_MEMORY: return false; /* tried again next turn */
         case FRAME_TOO_LARGE: /* for this connection: as if it were done [MQTT-3.1.2-25] */
@@ -292,7 +318,7 @@ void session_pump(struct session *s)
     while (s->client && s->window_sent < s->window.count)
         if (!resend_next(s))
             return;
-    while (s->queue.count > 0 && window_has_room(s)) {
+    while (s->queue.count > 0 && window_has_room(s, ring_at(&s->queue, 0))) {
         struct delivery d = *ring_at(&s->queue, 0);
         ring_pop(&s->queue);
         forget_queued(s, &d);

@@ -11,13 +11,17 @@
 
 struct client;
 
-/* A message on its way to this client. */
+/* A message on its way to this client. Deliveries are numbered in the order in which they are to go
+ * out; the packet id follows from the number, so that what is sent again after a restart has the id
+ * that the client knows. */
 struct delivery {
     struct sl_msg *msg; /* a reference; NULL: this place in the window is free again */
     struct subids *ids; /* a reference, or NULL */
-    uint8_t qos;        /* granted */
-    bool retain;        /* the flag to send */
-    bool released;      /* QoS 2: PUBREC received, PUBREL is what is outstanding */
+    uint32_t sequence;  /* the low half: session_sequence() gives the whole */
+    uint16_t packet_id;
+    uint8_t qos;       /* granted */
+    bool retain : 1;   /* the flag to send */
+    bool released : 1; /* QoS 2: PUBREC received, PUBREL is what is outstanding */
 };
 
 /* A ring of deliveries that grows up to a bound. */
@@ -47,14 +51,15 @@ struct session {
     uint64_t match_pass; /* scratch of topic_cache.c */
     uint32_t match_index;
 
-    /* Out: the window holds what was sent, in order. Packet ids run on without gaps, so the place
-     * of one follows from the head's; acknowledged places stay until the head reaches them. */
+    /* Out: the window holds what was sent, in order; acknowledged places stay until the head
+     * reaches them. The queue follows. */
+    uint64_t next_sequence;
     struct delivery_ring window, queue;
     uint64_t queued_bytes;
     uint32_t window_open; /* deliveries in the window that are not acknowledged */
     uint32_t window_sent; /* places from the head that this connection was sent */
     uint32_t in_flight;   /* of those, the ones not acknowledged */
-    uint16_t head_id;     /* packet id of the window's head */
+    uint16_t next_id;     /* packet id that goes with next_sequence */
     int64_t purge_due_ms; /* when the queue may be looked through for what has expired */
 
     /* In. */
@@ -74,6 +79,17 @@ static inline struct sl_slice session_id(const struct session *s)
     return (struct sl_slice){ s->client_id, s->id_len };
 }
 struct sl_slice session_key(const void *session); /* for the map of sessions */
+
+/* The delivery's whole number: at most 2^32 before the next one. */
+static inline uint64_t session_sequence(const struct session *s, const struct delivery *d)
+{
+    return s->next_sequence - (uint32_t)((uint32_t)s->next_sequence - d->sequence);
+}
+/* Packet ids run 1 to 65,535 and round again. */
+static inline uint16_t session_packet_id(uint64_t sequence)
+{
+    return (uint16_t)(1 + sequence % 65535);
+}
 
 SL_NODISCARD struct session *session_new(struct broker *b, struct sl_slice client_id);
 /* Drops everything; it must be detached and out of the map. */
