@@ -5,6 +5,7 @@
 #include "conn.h"
 #include "listener.h"
 #include "session.h"
+#include "share.h"
 
 #include "base/log.h"
 
@@ -96,8 +97,13 @@ void broker_bury(struct broker *b, struct session *s)
  * date since it lost its subscriptions. */
 static void free_buried(struct broker *b)
 {
-    while (b->buried_count > 0)
-        session_free(b->buried[--b->buried_count]);
+    while (b->buried_count > 0) {
+        struct session *s = b->buried[--b->buried_count];
+        if (!b->closing)
+            share_reassign(b, s); /* which may close connections and bury more */
+        session_free(s);
+    }
+    share_free_ended(&b->subs);
 }
 
 /* ---- the loop turn ---- */
@@ -119,13 +125,15 @@ static void on_again(uv_idle_t *h)
 void broker_flush(struct broker *b)
 {
     broker_route_internal(b);
-    while (b->dirty) {
-        struct client *c = b->dirty;
-        b->dirty = c->dirty_next;
-        c->dirty = false;
-        client_turn(c);
-    }
-    free_buried(b);
+    do {
+        while (b->dirty) {
+            struct client *c = b->dirty;
+            b->dirty = c->dirty_next;
+            c->dirty = false;
+            client_turn(c);
+        }
+        free_buried(b);
+    } while (b->dirty); /* what ended sessions have left to others */
     b->now_ms = 0;
     if (b->internal_count > 0)
         (void)uv_idle_start(&b->again, on_again); /* cannot fail with a callback */

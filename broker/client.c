@@ -348,7 +348,7 @@ bool client_check_size(struct client *c, size_t start, uint8_t reason)
     return false;
 }
 
-static bool accepts_output(const struct client *c)
+bool client_has_room(const struct client *c)
 {
     return c->state == CLIENT_CONNECTED && output_left(c) < c->broker->options.max_queued_bytes;
 }
@@ -357,9 +357,9 @@ static bool accepts_output(const struct client *c)
  * it all. */
 bool client_make_room(struct client *c)
 {
-    if (!accepts_output(c) && c->state == CLIENT_CONNECTED)
+    if (!client_has_room(c) && c->state == CLIENT_CONNECTED)
         c->transport->flush(c);
-    return accepts_output(c);
+    return client_has_room(c);
 }
 
 void client_turn(struct client *c)

@@ -93,7 +93,9 @@ void client_check_time(struct client *c, int64_t now_mono_ms);
  * nothing). why is for the log. */
 void client_close(struct client *c, uint8_t reason, const char *why);
 
-/* Whether another PUBLISH may go into the output; sends what lies there first if it must. */
+/* Whether another PUBLISH may go into the output. client_make_room() sends what lies there first if
+ * it must, which may close the connection. */
+bool client_has_room(const struct client *c);
 bool client_make_room(struct client *c);
 enum frame_result client_send_publish(struct client *c, struct frame_request *r,
                                       struct frame_cache *frames);

@@ -172,7 +172,7 @@ static void describe_server(const struct client *c, const struct mqtt_connect *p
     mqtt_set(props, MQTT_P_TOPIC_ALIAS_MAXIMUM);
     props->topic_alias_max = (uint16_t)o->topic_alias_max;
     mqtt_set(props, MQTT_P_SHARED_SUBS_AVAILABLE);
-    props->shared_subs_available = 0;
+    props->shared_subs_available = 1;
     if (p->client_id.len == 0) {
         mqtt_set(props, MQTT_P_ASSIGNED_CLIENT_ID);
         props->assigned_client_id = session_id(s);

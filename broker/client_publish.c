@@ -2,6 +2,7 @@
 #include "broker_internal.h"
 #include "client.h"
 #include "session.h"
+#include "share.h"
 
 #include "base/topic.h"
 
@@ -156,9 +157,9 @@ void client_handle_publish(struct client *c, const struct mqtt_frame *f)
 
 static uint8_t check_entry(const struct client *c, const struct mqtt_sub_entry *e)
 {
-    if (sl_slice_starts(e->filter, sl_str("$share/")))
-        return c->version == MQTT_V5 ? MQTT_RC_SHARED_SUBS_NOT_SUPPORTED : MQTT_RC_UNSPECIFIED;
-    if (!sl_filter_valid(e->filter) || !trie_depth_ok(e->filter))
+    struct share_text text;
+    if (!sl_utf8_valid(e->filter) || !share_split(e->filter, &text) ||
+        !sl_filter_valid(text.filter) || !trie_depth_ok(text.filter))
         return c->version == MQTT_V5 ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_UNSPECIFIED;
     return 0;
 }
@@ -180,7 +181,8 @@ static uint8_t subscribe(struct client *c, const struct mqtt_sub_entry *e, uint3
         return refusal;
     if (!subs_add(&c->broker->subs, c->session, e->filter, &wanted, &existed))
         return c->version == MQTT_V5 ? MQTT_RC_QUOTA_EXCEEDED : MQTT_RC_UNSPECIFIED;
-    *ret_send_retained = e->retain_handling == 0 || (e->retain_handling == 1 && !existed);
+    *ret_send_retained = !sl_slice_starts(e->filter, sl_str("$share/")) &&
+                         (e->retain_handling == 0 || (e->retain_handling == 1 && !existed));
     return wanted.qos;
 }
 

@@ -4,6 +4,8 @@
 
 #include "acks.h"
 #include "session.h"
+#include "share.h"
+#include "sub_list.h"
 
 #include "base/topic.h"
 
@@ -20,9 +22,16 @@ static void deliver(struct broker *b, const struct topic_entry *e, struct sl_msg
         uint8_t granted = own ? t->qos_own : t->qos;
         if (granted == SUBS_NO_DELIVERY)
             continue;
-        session_deliver(t->session, m, granted < m->qos ? granted : m->qos,
-                        m->retain && t->retain_as_published, own ? t->ids_own : t->ids, &b->frames);
+        struct delivery d = {
+            .msg = m,
+            .ids = own ? t->ids_own : t->ids,
+            .qos = granted < m->qos ? granted : m->qos,
+            .retain = m->retain && t->retain_as_published,
+        };
+        session_deliver(t->session, &d, &b->frames);
     }
+    for (uint32_t i = 0; i < e->group_count; i++)
+        share_deliver(b, e->groups[i], m, &b->frames);
     b->frames.msg = NULL;
 }
 
@@ -57,7 +66,8 @@ bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
         return false;
     }
     topic_entry_observe(e, parts->payload, parts->wall_ms);
-    if (e->match_count == 0 && e->tap_count == 0 && !parts->retain)
+    bool wanted = e->match_count > 0 || e->tap_count > 0 || e->group_count > 0;
+    if (!wanted && !parts->retain)
         return false;
     struct sl_msg *m = sl_msg_new(parts);
     if (!m) {
@@ -67,7 +77,7 @@ bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
     }
     hand_out(b, e, m, receipt);
     sl_msg_unref(m);
-    return e->match_count > 0 || e->tap_count > 0;
+    return wanted;
 }
 
 /* ---- published from inside ---- */
@@ -173,25 +183,22 @@ static void send_one_retained(void *ctx, struct sl_msg *m)
     bool own = r->sub->no_local && m->origin == r->session->origin; /* [MQTT-3.8.3-3] */
     if (own || sl_msg_expired(m, broker_now(r->broker)))
         return;
-    uint8_t qos = r->sub->qos < m->qos ? r->sub->qos : m->qos;
-    session_deliver(r->session, m, qos, true, r->ids, NULL);
+    struct delivery d = {
+        .msg = m,
+        .ids = r->ids,
+        .qos = r->sub->qos < m->qos ? r->sub->qos : m->qos,
+        .retain = true,
+    };
+    session_deliver(r->session, &d, NULL);
 }
 
 void broker_send_retained(struct broker *b, struct session *s, struct sl_slice filter,
                           const struct subscription *sub)
 {
     struct retained_send r = { b, s, sub, NULL };
-    struct sl_buf encoded = { 0 };
-    if (sub->id) {
-        mqtt_put_subscription_id(&encoded, sub->id);
-        r.ids = encoded.failed ? NULL : malloc(sizeof *r.ids + encoded.len);
-        if (r.ids) {
-            *r.ids = (struct subids){ .refs = 1,
-                                      .len = (uint32_t)encoded.len,
-                                      .cap = (uint32_t)encoded.len };
-            memcpy(r.ids->encoded, encoded.ptr, encoded.len);
-        }
-        sl_buf_free(&encoded);
+    if (!subids_of(sub->id, &r.ids)) {
+        broker_count_drop(b, BROKER_DROP_INTERNAL);
+        return;
     }
     retained_match(&b->retained, filter, send_one_retained, &r);
     subids_unref(r.ids);

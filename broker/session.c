@@ -105,18 +105,14 @@ void session_free(struct session *s)
 
 /* ---- the window ---- */
 
-/* Takes the next number. */
-static struct delivery new_delivery(struct session *s, struct sl_msg *m, uint8_t qos, bool retain,
-                                    struct subids *ids)
+/* Takes the next number, and references of its own. */
+static struct delivery new_delivery(struct session *s, const struct delivery *wanted)
 {
-    struct delivery d = {
-        .msg = sl_msg_ref(m),
-        .ids = subids_ref(ids),
-        .sequence = (uint32_t)s->next_sequence++,
-        .packet_id = s->next_id,
-        .qos = qos,
-        .retain = retain,
-    };
+    struct delivery d = *wanted;
+    sl_msg_ref(d.msg);
+    subids_ref(d.ids);
+    d.sequence = (uint32_t)s->next_sequence++;
+    d.packet_id = s->next_id;
     s->next_id = (uint16_t)(s->next_id % 65535 + 1);
     return d;
 }
@@ -175,13 +171,17 @@ static bool may_send(const struct session *s)
     return s->client && s->in_flight < window_limit(s) && client_make_room(s->client);
 }
 
-/* The same for one that is not in the window yet. The window must not hold two with the same packet
- * id. */
-static bool window_has_room(const struct session *s, const struct delivery *d)
+/* The same for one that is not in the window yet, whose number this is. The window must not hold
+ * two with the same packet id. */
+static bool window_has_place(const struct session *s, uint32_t sequence)
 {
-    return may_send(s) && s->window_sent == s->window.count &&
-           s->window.count < 2 * window_limit(s) &&
-           (s->window.count == 0 || d->sequence - ring_at(&s->window, 0)->sequence < 65535);
+    return s->window_sent == s->window.count && s->window.count < 2 * window_limit(s) &&
+           (s->window.count == 0 || sequence - ring_at(&s->window, 0)->sequence < 65535);
+}
+
+static bool window_has_room(const struct session *s, uint32_t sequence)
+{
+    return may_send(s) && window_has_place(s, sequence);
 }
 
 static enum frame_result send_delivery(struct session *s, const struct delivery *d, bool dup,
@@ -271,22 +271,36 @@ static void enqueue(struct session *s, struct delivery d)
     s->broker->stats.queued++;
 }
 
-void session_deliver(struct session *s, struct sl_msg *m, uint8_t qos, bool retain,
-                     struct subids *ids, struct frame_cache *frames)
+void session_deliver(struct session *s, const struct delivery *wanted, struct frame_cache *frames)
 {
-    if (qos == 0) {
+    if (wanted->qos == 0) {
         /* Without a connection QoS 0 is not kept: the standard leaves that to the server. */
         if (s->client) {
-            struct frame_request r = { .msg = m, .ids = ids, .retain = retain };
+            struct frame_request r = { .msg = wanted->msg,
+                                       .ids = wanted->ids,
+                                       .retain = wanted->retain };
             client_send_qos0(s->client, &r, frames);
         }
         return;
     }
-    struct delivery d = new_delivery(s, m, qos, retain, ids);
-    if (s->queue.count == 0 && window_has_room(s, &d))
+    struct delivery d = new_delivery(s, wanted);
+    if (s->queue.count == 0 && window_has_room(s, d.sequence))
         send_in_window(s, d, frames);
     else
         enqueue(s, d);
+}
+
+enum session_room session_room(const struct session *s, uint8_t qos, size_t size)
+{
+    if (!s->client)
+        return qos > 0 && queue_has_room(s, size) ? SESSION_AWAY : SESSION_NEVER;
+    bool room = client_has_room(s->client);
+    if (qos == 0)
+        return room ? SESSION_NOW : SESSION_FULL;
+    if (room && s->queue.count == 0 && s->in_flight < window_limit(s) &&
+        window_has_place(s, (uint32_t)s->next_sequence))
+        return SESSION_NOW;
+    return queue_has_room(s, size) ? SESSION_WAITS : SESSION_FULL;
 }
 
 /* Sends the window's next place again; false when it has to wait. */
@@ -318,7 +332,7 @@ void session_pump(struct session *s)
     while (s->client && s->window_sent < s->window.count)
         if (!resend_next(s))
             return;
-    while (s->queue.count > 0 && window_has_room(s, ring_at(&s->queue, 0))) {
+    while (s->queue.count > 0 && window_has_room(s, ring_at(&s->queue, 0)->sequence)) {
         struct delivery d = *ring_at(&s->queue, 0);
         ring_pop(&s->queue);
         forget_queued(s, &d);

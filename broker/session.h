@@ -22,6 +22,7 @@ struct delivery {
     uint8_t qos;       /* granted */
     bool retain : 1;   /* the flag to send */
     bool released : 1; /* QoS 2: PUBREC received, PUBREL is what is outstanding */
+    uint32_t group;    /* number of the shared subscription it came by; 0 for none */
 };
 
 /* A ring of deliveries that grows up to a bound. */
@@ -95,10 +96,18 @@ SL_NODISCARD struct session *session_new(struct broker *b, struct sl_slice clien
 /* Drops everything; it must be detached and out of the map. */
 void session_free(struct session *s);
 
-/* Hand over a message to be delivered at qos; frames shares encodings between receivers (NULL:
- * none). */
-void session_deliver(struct session *s, struct sl_msg *m, uint8_t qos, bool retain,
-                     struct subids *ids, struct frame_cache *frames);
+/* Hand over a message to be delivered; its references stay the caller's. frames shares encodings
+ * between receivers (NULL: none). */
+void session_deliver(struct session *s, const struct delivery *d, struct frame_cache *frames);
+/* How well a session could take a message now, best first. Nothing is sent to find out. */
+enum session_room {
+    SESSION_NOW,   /* it would be sent */
+    SESSION_WAITS, /* it would be queued, and sent soon */
+    SESSION_FULL,  /* it would be dropped */
+    SESSION_AWAY,  /* it would be queued, for a client that is not there */
+    SESSION_NEVER,
+};
+enum session_room session_room(const struct session *s, uint8_t qos, size_t size);
 /* A connection was attached. */
 void session_resume(struct session *s);
 /* Send again what an earlier connection left unacknowledged [MQTT-4.4.0-1], then what waits, as far

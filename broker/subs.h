@@ -2,8 +2,8 @@
  * answers.
  *
  * Sensors publish on the same topics again and again, so the tree's answer for a topic is kept
- * until any subscription changes. The cache is bounded; it also remembers each topic's last value
- * for the status page. */
+ * until a subscription changes that fits it. The cache is bounded; it also remembers each topic's
+ * last value for the status page. */
 #ifndef BROKER_SUBS_H
 #define BROKER_SUBS_H
 
@@ -20,7 +20,14 @@
 #define SUBS_PER_SESSION_MAX 10000
 #define SUBS_BYTES_MAX       (8 * 1024 * 1024)
 
+/* Changes to the subscriptions that are remembered, so that answers which they do not touch stay
+ * good; a filter longer than that touches all. */
+#define SUBS_CHANGES      32
+#define SUBS_CHANGE_BYTES 126
+
 struct session;
+struct share_group;
+struct sub_list;
 
 /* Subscription identifiers of one delivery, encoded as MQTT 5 properties; shared by count. */
 struct subids {
@@ -38,13 +45,16 @@ void subids_unref(struct subids *ids); /* accepts NULL */
 
 struct subscription {
     struct session *session;
-    struct trie_node *node;
-    struct subscription *next; /* the session's list */
-    uint32_t index;            /* in the node's list */
-    uint32_t bytes;            /* of the session's SUBS_BYTES_MAX */
-    uint32_t id;               /* Subscription Identifier, 0 for none */
+    union {
+        struct trie_node *node;
+        struct share_group *group; /* of a shared one */
+    } at;
+    struct subscription *next, *prev; /* the session's list */
+    uint32_t index;                   /* in the node's list, or the group's */
+    uint32_t bytes;                   /* of the session's SUBS_BYTES_MAX */
+    uint32_t id;                      /* Subscription Identifier, 0 for none */
     uint8_t qos;
-    bool no_local, retain_as_published;
+    bool no_local, retain_as_published, shared;
 };
 
 struct broker_tap {
@@ -67,23 +77,37 @@ struct topic_entry {
     uint64_t generation; /* of the subscriptions that the answer was made from */
     struct match *matches;
     struct broker_tap **taps;
-    uint32_t match_count, tap_count;
+    struct share_group **groups;
+    uint32_t match_count, tap_count, group_count;
     size_t bytes;   /* of TOPIC_CACHE_BYTES */
     uint64_t count; /* publishes seen */
     int64_t wall_ms;
     uint32_t payload_len;
     uint16_t topic_len;
     uint8_t value_len;
-    bool used; /* since the eviction hand passed */
+    bool stale; /* whatever the generation says */
+    bool used;  /* since the eviction hand passed */
     uint8_t value[TOPIC_VALUE_MAX];
     uint8_t topic[];
 };
 
+/* A filter that was subscribed to or left. */
+struct subs_change {
+    uint16_t len; /* UINT16_MAX: too long to say */
+    uint8_t filter[SUBS_CHANGE_BYTES];
+};
+
 struct subs {
-    struct trie trie; /* values: struct sub_list */
-    uint64_t generation;
-    uint64_t count; /* subscriptions of sessions */
-    uint64_t pass;  /* marks sessions while an answer is made */
+    struct trie trie;    /* values: struct sub_list */
+    uint64_t generation; /* changes so far; change n is in changes[n % SUBS_CHANGES] */
+    struct subs_change changes[SUBS_CHANGES];
+    uint64_t count;          /* subscriptions of sessions */
+    uint64_t pass;           /* marks sessions while an answer is made */
+    struct sub_list **found; /* scratch: the lists of an answer */
+    uint32_t found_count, found_cap;
+    struct sl_map groups; /* shared subscriptions' by their number */
+    struct share_group *ended_groups;
+    uint32_t group_number;
     struct sl_map cache;
     struct topic_entry **ring; /* the cache's entries, for eviction in turn */
     uint32_t ring_count, ring_cap, hand;
@@ -92,8 +116,9 @@ struct subs {
 
 void subs_free(struct subs *s); /* subscriptions must be gone */
 
-/* Adds or replaces the session's subscription to a valid filter; *ret_existed tells which. False:
- * memory, or the session has as many as it may. */
+/* Adds or replaces the session's subscription to a valid filter, which may be one of a share
+ * ("$share/NAME/FILTER"); *ret_existed tells which. False: memory, or the session has as many as it
+ * may. */
 SL_NODISCARD bool subs_add(struct subs *s, struct session *session, struct sl_slice filter,
                            const struct subscription *wanted, bool *ret_existed);
 /* False when there was none. */

@@ -1,6 +1,10 @@
-/* topic_cache.c - the tree's answers by topic, bounded, each good until a subscription changes. */
+/* topic_cache.c - the tree's answers by topic, bounded, each good until a subscription changes that
+ * fits it. */
 #include "session.h"
+#include "share.h"
 #include "sub_list.h"
+
+#include "base/topic.h"
 
 #include "broker/mqtt.h"
 
@@ -19,6 +23,22 @@ void subids_unref(struct subids *ids)
         free(ids);
 }
 
+bool subids_of(uint32_t id, struct subids **ret)
+{
+    struct sl_buf encoded = { 0 };
+    struct subids *ids = NULL;
+    if (id > 0)
+        mqtt_put_subscription_id(&encoded, id);
+    if (id > 0 && !encoded.failed && (ids = malloc(sizeof *ids + encoded.len))) {
+        uint32_t len = (uint32_t)encoded.len;
+        *ids = (struct subids){ .refs = 1, .len = len, .cap = len };
+        memcpy(ids->encoded, encoded.ptr, len);
+    }
+    sl_buf_free(&encoded);
+    *ret = ids;
+    return id == 0 || ids;
+}
+
 static void clear_answer(struct subs *s, struct topic_entry *e)
 {
     assert(e->matches || e->match_count == 0);
@@ -28,9 +48,12 @@ static void clear_answer(struct subs *s, struct topic_entry *e)
     }
     free(e->matches);
     free(e->taps);
+    free(e->groups);
     e->matches = NULL;
     e->taps = NULL;
-    e->match_count = e->tap_count = 0;
+    e->groups = NULL;
+    e->match_count = e->tap_count = e->group_count = 0;
+    e->stale = true;
     s->cache_bytes -= e->bytes;
     e->bytes = 0;
 }
@@ -47,7 +70,10 @@ void topic_cache_free(struct subs *s)
     for (uint32_t i = 0; i < s->ring_count; i++)
         entry_free(s, s->ring[i]);
     free(s->ring);
+    free(s->found);
     s->ring = NULL;
+    s->found = NULL;
+    s->found_count = s->found_cap = 0;
     s->ring_count = s->ring_cap = 0;
     sl_map_free(&s->cache);
 }
@@ -56,17 +82,30 @@ void topic_cache_free(struct subs *s)
 struct answer {
     struct subs *subs;
     struct topic_entry *entry;
-    uint32_t match_max, tap_max;
+    uint32_t match_max, tap_max, group_max;
     size_t id_bytes; /* at least what the lists of ids take */
     bool failed;
 };
 
-static void count_node(void *ctx, struct trie_node *n)
+static void find_node(void *ctx, struct trie_node *n)
 {
     struct answer *a = ctx;
-    const struct sub_list *l = n->value;
+    struct subs *s = a->subs;
+    struct sub_list *l = n->value;
+    if (s->found_count == s->found_cap) {
+        uint32_t cap = s->found_cap ? s->found_cap * 2 : 16;
+        struct sub_list **larger = realloc(s->found, cap * sizeof(struct sub_list *));
+        if (!larger) {
+            a->failed = true;
+            return;
+        }
+        s->found = larger;
+        s->found_cap = cap;
+    }
+    s->found[s->found_count++] = l;
     a->match_max += l->sub_count;
     a->tap_max += l->tap_count;
+    a->group_max += l->group_count;
 }
 
 /* While the answer is being made its lists of ids have no other owner: they may grow in place. */
@@ -116,37 +155,59 @@ static void join(struct answer *a, const struct subscription *sub)
         a->failed = true;
 }
 
-static void fill_node(void *ctx, struct trie_node *n)
+static void fill_from(struct answer *a, const struct sub_list *l)
 {
-    struct answer *a = ctx;
-    const struct sub_list *l = n->value;
+    struct topic_entry *e = a->entry;
     for (uint32_t i = 0; i < l->tap_count; i++)
-        a->entry->taps[a->entry->tap_count++] = l->taps[i];
+        e->taps[e->tap_count++] = l->taps[i];
+    for (struct share_group *g = l->groups; g; g = g->next)
+        e->groups[e->group_count++] = g;
     for (uint32_t i = 0; i < l->sub_count; i++)
         join(a, l->subs[i]);
+}
+
+static void *array_of(struct answer *a, uint32_t count, size_t element)
+{
+    void *array = count ? calloc(count, element) : NULL;
+    a->failed |= count && !array;
+    a->entry->bytes += count * element;
+    return array;
 }
 
 static bool make_answer(struct subs *s, struct topic_entry *e)
 {
     struct answer a = { .subs = s, .entry = e };
     clear_answer(s, e);
-    e->generation = s->generation;
-    trie_match_topic(&s->trie, entry_topic(e), count_node, &a);
-    if (a.match_max > 0 && !(e->matches = calloc(a.match_max, sizeof *e->matches)))
-        a.failed = true;
-    if (a.tap_max > 0 && !(e->taps = calloc(a.tap_max, sizeof(struct broker_tap *))))
-        a.failed = true;
-    if (!a.failed) {
-        s->pass++;
-        trie_match_topic(&s->trie, entry_topic(e), fill_node, &a);
-    }
-    e->bytes = a.match_max * sizeof *e->matches + a.tap_max * sizeof(void *) + a.id_bytes;
+    s->found_count = 0;
+    trie_match_topic(&s->trie, entry_topic(e), find_node, &a);
+    e->matches = array_of(&a, a.match_max, sizeof *e->matches);
+    e->taps = array_of(&a, a.tap_max, sizeof(struct broker_tap *));
+    e->groups = array_of(&a, a.group_max, sizeof(struct share_group *));
+    s->pass++;
+    for (uint32_t i = 0; i < s->found_count && !a.failed; i++)
+        fill_from(&a, s->found[i]);
+    e->bytes += a.id_bytes;
     s->cache_bytes += e->bytes;
-    if (a.failed) {
+    e->generation = s->generation;
+    e->stale = false;
+    if (a.failed)
         clear_answer(s, e);
-        e->generation = UINT64_MAX; /* never current */
-    }
     return !a.failed;
+}
+
+/* Whether no change since the answer was made touches its topic. */
+static bool still_good(const struct subs *s, struct topic_entry *e)
+{
+    if (e->stale || s->generation - e->generation > SUBS_CHANGES)
+        return false;
+    for (uint64_t n = e->generation; n < s->generation; n++) {
+        const struct subs_change *c = &s->changes[n % SUBS_CHANGES];
+        struct sl_slice filter = { c->filter, c->len };
+        if (c->len == UINT16_MAX || sl_topic_match(filter, entry_topic(e)))
+            return false;
+    }
+    e->generation = s->generation;
+    return true;
 }
 
 /* Drops the first entry, from the hand on, that was not used since the hand last passed. There must
@@ -189,7 +250,7 @@ static struct topic_entry *entry_new(struct subs *s, struct sl_slice topic)
     struct topic_entry *e = calloc(1, sizeof *e + topic.len);
     if (!e)
         return NULL;
-    e->generation = UINT64_MAX;
+    e->stale = true;
     e->topic_len = (uint16_t)topic.len;
     memcpy(e->topic, topic.ptr, topic.len);
     if (!sl_map_put(&s->cache, entry_topic, e)) {
@@ -211,7 +272,7 @@ struct topic_entry *subs_lookup(struct subs *s, struct sl_slice topic)
     if (!e)
         return NULL;
     e->used = true;
-    if (e->generation != s->generation && !make_answer(s, e))
+    if ((e->stale || e->generation != s->generation) && !still_good(s, e) && !make_answer(s, e))
         return NULL;
     while (s->cache_bytes > TOPIC_CACHE_BYTES && s->ring_count > 1)
         evict(s, e);

@@ -71,6 +71,25 @@ struct trie_node *trie_make(struct trie *t, struct sl_slice topic)
     return n;
 }
 
+/* Written from its end, once its length is known. */
+size_t trie_path(const struct trie_node *n, uint8_t *buf, size_t size)
+{
+    size_t len = 0;
+    for (const struct trie_node *at = n; at->parent; at = at->parent)
+        len += at->level_len + (at->parent->parent ? 1u : 0u);
+    if (len > size)
+        return len;
+    size_t end = len;
+    for (const struct trie_node *at = n; at->parent; at = at->parent) {
+        end -= at->level_len;
+        if (at->level_len > 0)
+            memcpy(buf + end, at->level, at->level_len);
+        if (end > 0)
+            buf[--end] = '/';
+    }
+    return len;
+}
+
 void trie_prune(struct trie *t, struct trie_node *n)
 {
     while (n && !n->value && n->children.count == 0) {

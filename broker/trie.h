@@ -29,6 +29,8 @@ struct trie_node *trie_find(const struct trie *t, struct sl_slice topic);
 /* Finds or makes the node; NULL when memory is out or it is too deep. */
 struct trie_node *trie_make(struct trie *t, struct sl_slice topic);
 struct trie_node *trie_child(const struct trie_node *n, struct sl_slice level);
+/* A node's topic or filter, as far as it fits; returns its whole length. */
+size_t trie_path(const struct trie_node *n, uint8_t *buf, size_t size);
 /* To be called when a node's value has become NULL: removes it and its ancestors as far as they are
  * empty. */
 void trie_prune(struct trie *t, struct trie_node *n);
