@@ -1,7 +1,9 @@
 /* client.c - a connection's life: feeding, closing, output. */
 #include "client.h"
 
+#include "alias_out.h"
 #include "broker_internal.h"
+#include "client_rare.h"
 #include "session.h"
 
 #include "base/log.h"
@@ -26,21 +28,13 @@ bool client_open(struct client *c, struct broker *b, const struct client_transpo
     return broker_add_client(b, c);
 }
 
-static void free_aliases(struct client *c)
-{
-    for (uint32_t i = 0; c->aliases && i < c->broker->options.topic_alias_max; i++)
-        free(c->aliases[i]);
-    free(c->aliases);
-    c->aliases = NULL;
-}
-
 void client_fini(struct client *c)
 {
     assert(c->state == CLIENT_CLOSING && !c->session && !c->dirty);
     broker_remove_client(c->broker, c);
     outq_release(&c->out, &c->broker->pool);
     sl_buf_free(&c->in);
-    free_aliases(c);
+    client_rare_free(c);
     free(c->username);
 }
 
@@ -130,6 +124,10 @@ static void handle_frame(struct client *c, const struct mqtt_frame *f)
             client_close(c, 0, "the first packet is not CONNECT"); /* [MQTT-3.1.0-1] */
         return;
     }
+    if (c->state == CLIENT_EXCHANGING) {
+        client_handle_exchange(c, f);
+        return;
+    }
     switch ((enum mqtt_type)f->type) {
     case MQTT_PUBLISH: client_handle_publish(c, f); break;
     case MQTT_PUBACK:
@@ -143,9 +141,7 @@ static void handle_frame(struct client *c, const struct mqtt_frame *f)
     case MQTT_CONNECT: /* [MQTT-3.1.0-2] */
         protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "a second CONNECT");
         break;
-    case MQTT_AUTH: /* only inside an enhanced authentication, which CONNECT refuses */
-        protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "AUTH without an authentication method");
-        break;
+    case MQTT_AUTH: client_handle_auth(c, f); break;
     case MQTT_CONNACK:
     case MQTT_SUBACK:
     case MQTT_UNSUBACK:
@@ -308,12 +304,12 @@ void client_close(struct client *c, uint8_t reason, const char *why)
         return;
     log_close(c, reason, why);
     if (c->session && reason && c->version == MQTT_V5)
-        mqtt_encode_disconnect(client_out(c), c->version,
-                               &(struct mqtt_reasoned){ .reason = reason });
+        client_send_disconnect(c, reason, why);
     if (c->auth) {
         broker_auth_abandon(c->auth);
         c->auth = NULL;
     }
+    client_drop_exchange(c);
     c->state = CLIENT_CLOSING;
     client_detach(c, !c->clean_disconnect);
     c->transport->close(c);
@@ -321,7 +317,8 @@ void client_close(struct client *c, uint8_t reason, const char *why)
 
 void client_check_time(struct client *c, int64_t now)
 {
-    if (c->state == CLIENT_NEW && now - c->opened_ms > c->broker->options.connect_timeout_ms)
+    bool unfinished = c->state == CLIENT_NEW || c->state == CLIENT_EXCHANGING;
+    if (unfinished && now - c->opened_ms > c->broker->options.connect_timeout_ms)
         client_close(c, 0, "no CONNECT within connect_timeout");
     else if (c->state == CLIENT_CONNECTED && c->keep_alive_ms && !c->held &&
              now - c->last_in_ms > c->keep_alive_ms)
@@ -340,10 +337,9 @@ struct sl_buf *client_out(struct client *c)
 
 bool client_check_size(struct client *c, size_t start, uint8_t reason)
 {
-    struct sl_buf *out = &c->out.bytes;
-    if (out->failed || out->len - start <= c->max_packet)
+    if (client_fits(c, start))
         return true;
-    out->len = start;
+    c->out.bytes.len = start;
     client_close(c, reason, "an answer is larger than its maximum packet size");
     return false;
 }
@@ -374,13 +370,33 @@ void client_turn(struct client *c)
     session_pump(c->session);
 }
 
+/* An alias that is new makes the packet longer: where that is too long, the topic goes alone. */
+static enum frame_result put_aliased(struct client *c, struct alias_out *aliases,
+                                     struct frame_request *r, struct frame_cache *frames)
+{
+    struct sl_slice topic = sl_msg_topic(r->msg);
+    struct alias_choice choice = alias_out_choose(aliases, topic);
+    r->alias = choice.alias;
+    r->alias_known = choice.known;
+    enum frame_result result = frame_put(&c->out, &c->broker->pool, frames, r);
+    if (result == FRAME_OK && choice.alias && !choice.known)
+        alias_out_told(aliases, choice, topic);
+    if (result != FRAME_TOO_LARGE || !choice.alias || choice.known)
+        return result;
+    r->alias = 0;
+    return frame_put(&c->out, &c->broker->pool, frames, r);
+}
+
 enum frame_result client_send_publish(struct client *c, struct frame_request *r,
                                       struct frame_cache *frames)
 {
     r->version = c->version;
     r->max_size = c->max_packet;
     r->now_mono_ms = broker_now(c->broker);
-    enum frame_result result = frame_put(&c->out, &c->broker->pool, frames, r);
+    struct alias_out *aliases = c->rare ? c->rare->aliases_out : NULL;
+    enum frame_result result = SL_UNLIKELY(aliases != NULL)
+                                   ? put_aliased(c, aliases, r, frames)
+                                   : frame_put(&c->out, &c->broker->pool, frames, r);
     if (result == FRAME_OK) {
         c->broker->stats.messages_out++;
         c->broker->stats.publish_out++;
@@ -400,10 +416,4 @@ void client_send_qos0(struct client *c, struct frame_request *r, struct frame_ca
     case FRAME_TOO_LARGE: broker_count_drop(c->broker, BROKER_DROP_TOO_LARGE); break;
     case FRAME_NO_MEMORY: broker_count_drop(c->broker, BROKER_DROP_INTERNAL); break;
     }
-}
-
-void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason)
-{
-    mqtt_encode_ack(client_out(c), c->version, type,
-                    &(struct mqtt_ack){ .packet_id = packet_id, .reason = reason });
 }

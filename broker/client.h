@@ -13,6 +13,7 @@
 #include "broker/mqtt.h"
 
 struct client;
+struct client_rare;
 
 /* What a transport does for its client. */
 struct client_transport {
@@ -26,6 +27,7 @@ struct client_transport {
 enum client_state {
     CLIENT_NEW,            /* no CONNECT yet */
     CLIENT_AUTHENTICATING, /* CONNECT is kept in `in` until the answer comes */
+    CLIENT_EXCHANGING,     /* CONNECT is kept in `rare`; AUTH goes to and fro */
     CLIENT_CONNECTED,      /* has a session */
     CLIENT_CLOSING,        /* no session; only output is left */
 };
@@ -59,14 +61,15 @@ struct client {
     bool resume;  /* nothing holds the input any more: to be parsed and read in this turn */
     bool dirty, clean_disconnect;
     bool cert_name;                /* username comes from a verified certificate */
+    bool quiet;                    /* Request Problem Information is 0: no reason strings */
     uint16_t receive_max;          /* of the client */
     uint32_t max_packet;           /* the client's maximum packet size */
     uint32_t keep_alive_ms;        /* one and a half times the keep-alive; 0 for none */
     int64_t opened_ms, last_in_ms; /* monotonic */
     struct sl_msg *will;
     uint32_t will_delay_s;
-    char *username; /* or NULL */
-    char **aliases; /* topics by alias - 1; NULL until used */
+    char *username;           /* or NULL */
+    struct client_rare *rare; /* or NULL */
 
     /* Acknowledgements in the order of the PUBLISH packets [MQTT-4.6.0-2]. */
     struct ack_slot *acks;
@@ -100,12 +103,24 @@ bool client_make_room(struct client *c);
 enum frame_result client_send_publish(struct client *c, struct frame_request *r,
                                       struct frame_cache *frames);
 void client_send_qos0(struct client *c, struct frame_request *r, struct frame_cache *frames);
-void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
 /* Output buffer to append a packet to; marks the client for the next flush. */
 struct sl_buf *client_out(struct client *c);
 /* The packet that begins at start must not be larger than the client takes [MQTT-3.1.2-24]: then
  * the connection ends with reason instead, and this is false. */
 bool client_check_size(struct client *c, size_t start, uint8_t reason);
+
+/* ---- client_answers.c ---- */
+void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
+/* SUBACK or UNSUBACK. False when it is larger than the client takes, and the connection is closed.
+ */
+bool client_send_list_ack(struct client *c, enum mqtt_type type, struct mqtt_suback *ack);
+/* why may be NULL: then no reason string goes with it. */
+void client_send_disconnect(struct client *c, uint8_t reason, const char *why);
+/* CONNACK says no, then the connection ends: before a session there is no DISCONNECT to send
+ * [MQTT-3.14.0-1]. */
+void client_refuse(struct client *c, enum mqtt_version v, uint8_t reason, const char *why);
+/* Whether what was appended from start on is no larger than the client takes. */
+bool client_fits(const struct client *c, size_t start);
 
 /* A session's held acknowledgement is done. */
 void session_ack_resolved(struct session *s, struct broker_ack *a);
@@ -129,6 +144,16 @@ void client_hold_input(struct client *c, enum client_hold why);
 void client_release_input(struct client *c, enum client_hold why);
 /* The connection goes before the answer came. */
 void broker_auth_abandon(struct broker_auth *auth);
+/* Enhanced authentication, client_exchange.c. */
+void client_begin_exchange(struct client *c, const struct mqtt_frame *f,
+                           const struct mqtt_connect *p);
+void client_handle_exchange(struct client *c, const struct mqtt_frame *f);
+void client_handle_auth(struct client *c, const struct mqtt_frame *f);
+/* Its method and the plug-in's data, for AUTH and CONNACK; nothing for a client without. */
+void client_put_auth(const struct client *c, struct mqtt_props *props);
+void client_drop_exchange(struct client *c);
+/* Everything was checked: session, CONNACK. */
+void client_accept(struct client *c, const struct mqtt_connect *p);
 /* The session leaves: will, expiry. */
 void client_detach(struct client *c, bool will);
 

@@ -20,6 +20,8 @@ void client_drop_acks(struct client *c)
 static void finish_refused(struct client *c, const struct ack_slot *slot, uint8_t reason)
 {
     enum mqtt_type type = (enum mqtt_type)slot->type;
+    if (!mqtt_reason_fits(reason, type)) /* [MQTT-3.4.2-1, 3.5.2-1] */
+        reason = MQTT_RC_IMPLEMENTATION_ERROR;
     bool never = reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_TOPIC_NAME_INVALID;
     if (type == MQTT_PUBREC)
         session_qos2_remove(c->session, slot->packet_id);

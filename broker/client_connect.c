@@ -1,6 +1,8 @@
 /* client_connect.c - CONNECT: checks, authentication, take-over, session, CONNACK. */
+#include "alias_out.h"
 #include "broker_internal.h"
 #include "client.h"
+#include "client_rare.h"
 #include "session.h"
 
 #include "base/crypto.h"
@@ -18,22 +20,13 @@ struct broker_auth {
     bool answered, ok;
 };
 
-/* Before a session there is no DISCONNECT to send: CONNACK says no, then the connection ends. */
-static void refuse(struct client *c, enum mqtt_version v, uint8_t reason, const char *why)
-{
-    struct mqtt_connack ack = { .reason = v == MQTT_V5 ? reason : mqtt_connack_code_v3(reason) };
-    mqtt_encode_connack(client_out(c), v, &ack);
-    c->broker->stats.connections_refused++;
-    client_close(c, 0, why);
-}
-
 /* MQTT_RC_SUCCESS, or what is wrong with the will and client id. */
 static uint8_t check_connect(const struct broker_options *o, const struct mqtt_connect *p,
                              const char **why)
 {
     *why = NULL;
-    if (mqtt_has(&p->props, MQTT_P_AUTH_METHOD)) {
-        *why = "enhanced authentication is not available"; /* [MQTT-4.12.0-1] */
+    if (mqtt_has(&p->props, MQTT_P_AUTH_METHOD) && !o->hooks.exchange) { /* [MQTT-4.12.0-1] */
+        *why = "authentication methods are not available: use user name and password";
         return MQTT_RC_BAD_AUTH_METHOD;
     }
     if (p->client_id.len > BROKER_CLIENT_ID_MAX) {
@@ -144,8 +137,28 @@ static void take_limits(struct client *c, const struct mqtt_connect *p)
         c->keep_alive_ms = (keep_alive == 0 || keep_alive > max ? max : keep_alive) * 1500u;
     if (mqtt_has(&p->props, MQTT_P_RECEIVE_MAXIMUM))
         c->receive_max = p->props.receive_max;
+}
+
+/* Before anything is answered: how the answer must be. */
+static void take_manners(struct client *c, const struct mqtt_connect *p)
+{
+    c->version = p->version;
+    c->quiet = mqtt_has(&p->props, MQTT_P_REQUEST_PROBLEM_INFO) && !p->props.request_problem_info;
     if (mqtt_has(&p->props, MQTT_P_MAXIMUM_PACKET_SIZE))
         c->max_packet = p->props.max_packet_size;
+}
+
+/* Without memory for them it goes without aliases. */
+static void offer_aliases(struct client *c, const struct mqtt_connect *p)
+{
+    uint32_t max = c->broker->options.topic_alias_max;
+    struct client_rare *rare;
+    if (!mqtt_has(&p->props, MQTT_P_TOPIC_ALIAS_MAXIMUM) || p->props.topic_alias_max == 0 ||
+        max == 0 || !(rare = client_rare(c)))
+        return; /* [MQTT-3.1.2-27] */
+    if (p->props.topic_alias_max < max)
+        max = p->props.topic_alias_max; /* [MQTT-3.1.2-26] */
+    rare->aliases_out = alias_out_new((uint16_t)max);
 }
 
 static void describe_server(const struct client *c, const struct mqtt_connect *p, struct session *s,
@@ -207,7 +220,7 @@ static struct sl_slice assigned_id(char *buf, size_t size)
     return sl_bytes(buf, (size_t)n);
 }
 
-static void accept_client(struct client *c, const struct mqtt_connect *p)
+void client_accept(struct client *c, const struct mqtt_connect *p)
 {
     char buf[32];
     bool present;
@@ -216,7 +229,7 @@ static void accept_client(struct client *c, const struct mqtt_connect *p)
     if (!s || !make_will(c, p, s)) {
         if (s && !present)
             broker_bury(c->broker, s);
-        refuse(c, p->version, MQTT_RC_SERVER_UNAVAILABLE, "out of memory for a session");
+        client_refuse(c, p->version, MQTT_RC_SERVER_UNAVAILABLE, "out of memory for a session");
         return;
     }
     sl_msg_unref(s->will); /* the client is back: a delayed will is not sent [MQTT-3.1.3-9] */
@@ -228,9 +241,11 @@ static void accept_client(struct client *c, const struct mqtt_connect *p)
     c->session = s;
     c->state = CLIENT_CONNECTED;
     take_limits(c, p);
+    offer_aliases(c, p);
     struct mqtt_connack ack = { .session_present = present };
     if (p->version == MQTT_V5)
         describe_server(c, p, s, &ack.props);
+    client_put_auth(c, &ack.props);
     struct sl_buf *out = client_out(c);
     size_t start = out->len;
     mqtt_encode_connack(out, p->version, &ack);
@@ -258,9 +273,9 @@ static void finish_auth(struct client *c, bool ok)
     if (ok && !(c->username = sl_slice_dup(p.username)))
         ok = false;
     if (ok)
-        accept_client(c, &p);
+        client_accept(c, &p);
     else
-        refuse(c, p.version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
+        client_refuse(c, p.version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
     sl_buf_consume(&c->in, f.size);
     client_release_input(c, HOLD_AUTH);
 }
@@ -289,8 +304,8 @@ static void ask(struct client *c, const struct mqtt_connect *p)
     struct broker_hooks *h = &c->broker->options.hooks;
     struct broker_auth *auth = h->authenticate ? calloc(1, sizeof *auth) : NULL;
     if (!auth) {
-        refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS,
-               "a user name, but no users file to check it against");
+        client_refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS,
+                      "a user name, but no users file to check it against");
         return;
     }
     *auth = (struct broker_auth){ .client = c, .asking = true };
@@ -305,9 +320,9 @@ static void ask(struct client *c, const struct mqtt_connect *p)
     bool ok = auth->ok;
     free(auth);
     if (ok && (c->username = sl_slice_dup(p->username)))
-        accept_client(c, p);
+        client_accept(c, p);
     else
-        refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
+        client_refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
 }
 
 void client_handle_connect(struct client *c, const struct mqtt_frame *f)
@@ -316,24 +331,26 @@ void client_handle_connect(struct client *c, const struct mqtt_frame *f)
     const char *why = NULL;
     uint8_t fault = mqtt_decode_connect(f, &p, &why);
     if (fault == MQTT_RC_UNSUPPORTED_VERSION) {
-        refuse(c, MQTT_V311, fault, "unsupported protocol version"); /* [MQTT-3.1.2-2] */
+        client_refuse(c, MQTT_V311, fault, "unsupported protocol version"); /* [MQTT-3.1.2-2] */
         return;
     }
     if (fault) { /* [MQTT-3.1.4-1]: close without CONNACK */
         client_close(c, 0, why ? why : mqtt_reason_name(fault));
         return;
     }
-    c->version = p.version;
+    take_manners(c, &p);
     fault = check_connect(&c->broker->options, &p, &why);
     if (fault)
-        refuse(c, p.version, fault, why);
+        client_refuse(c, p.version, fault, why);
+    else if (mqtt_has(&p.props, MQTT_P_AUTH_METHOD))
+        client_begin_exchange(c, f, &p);
     else if (c->cert_name)
-        accept_client(c, &p);
+        client_accept(c, &p);
     else if (p.has_username)
         ask(c, &p);
     else if (c->broker->options.anonymous)
-        accept_client(c, &p);
+        client_accept(c, &p);
     else
-        refuse(c, p.version, MQTT_RC_NOT_AUTHORIZED,
-               "no user name, and access.anonymous is not true");
+        client_refuse(c, p.version, MQTT_RC_NOT_AUTHORIZED,
+                      "no user name, and access.anonymous is not true");
 }

@@ -1,6 +1,7 @@
 /* client_publish.c - PUBLISH, SUBSCRIBE and UNSUBSCRIBE from a client. */
 #include "broker_internal.h"
 #include "client.h"
+#include "client_rare.h"
 #include "session.h"
 #include "share.h"
 
@@ -19,9 +20,10 @@ static uint8_t resolve_alias(struct client *c, struct mqtt_publish *p)
         return 0;
     if (p->props.topic_alias == 0 || p->props.topic_alias > max) /* [MQTT-3.3.2-8, 3.3.2-9] */
         return MQTT_RC_TOPIC_ALIAS_INVALID;
-    if (!c->aliases && !(c->aliases = calloc(max, sizeof *c->aliases)))
+    struct client_rare *rare = client_rare(c);
+    if (!rare || (!rare->aliases_in && !(rare->aliases_in = calloc(max, sizeof(char *)))))
         return MQTT_RC_QUOTA_EXCEEDED;
-    char **place = &c->aliases[p->props.topic_alias - 1];
+    char **place = &rare->aliases_in[p->props.topic_alias - 1];
     if (p->topic.len == 0) {
         if (!*place)
             return MQTT_RC_PROTOCOL_ERROR;
@@ -226,10 +228,7 @@ void client_handle_subscribe(struct client *c, const struct mqtt_frame *f)
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for SUBACK");
     } else {
         struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
-        struct sl_buf *out = client_out(c);
-        size_t start = out->len;
-        mqtt_encode_suback(out, c->version, &ack);
-        if (client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE))
+        if (client_send_list_ack(c, MQTT_SUBACK, &ack))
             send_retained(c, &p, id, sl_buf_slice(&send));
     }
     sl_buf_free(&codes);
@@ -252,10 +251,7 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
         sl_buf_put_u8(&codes, existed ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED);
     }
     struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
-    struct sl_buf *out = client_out(c);
-    size_t start = out->len;
-    mqtt_encode_unsuback(out, c->version, &ack);
-    (void)client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE); /* closes by itself */
+    (void)client_send_list_ack(c, MQTT_UNSUBACK, &ack); /* closes by itself */
     if (codes.failed)
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for UNSUBACK");
     sl_buf_free(&codes);

@@ -81,6 +81,11 @@ bool codec_reason_fits(uint8_t reason, enum mqtt_type type)
     return reason < SL_ARRAY_LEN(rules) && (rules[reason].packets >> type & 1) != 0;
 }
 
+bool mqtt_reason_fits(uint8_t reason, enum mqtt_type type)
+{
+    return codec_reason_fits(reason, type);
+}
+
 /* Only five refusals exist before version 5 (3.1.1, table 3.1). Faults of the packet, for which
  * 3.1.1 wants no CONNACK at all, come out as "unavailable" like everything without a better fit. */
 uint8_t mqtt_connack_code_v3(uint8_t reason)

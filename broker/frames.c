@@ -43,6 +43,12 @@ static void encode_head(struct sl_buf *out, struct sl_buf *raw, const struct fra
             mqtt_set(&p.props, MQTT_P_MESSAGE_EXPIRY);
             p.props.message_expiry = expiry_left(r->msg, r->now_mono_ms);
         }
+        if (r->alias) {
+            mqtt_set(&p.props, MQTT_P_TOPIC_ALIAS);
+            p.props.topic_alias = r->alias;
+            if (r->alias_known)
+                p.topic.len = 0;
+        }
         p.props.raw = sl_msg_props(r->msg);
         if (r->ids) {
             sl_buf_put_slice(raw, p.props.raw);
@@ -105,7 +111,7 @@ static bool fill_slot(struct frame *f, const struct frame_request *r)
 
 static bool shares_bytes(const struct frame_cache *cache, const struct frame_request *r)
 {
-    return cache && cache->msg == r->msg && !r->ids && !r->dup &&
+    return cache && cache->msg == r->msg && !r->ids && !r->dup && !r->alias &&
            r->msg->payload_len < OUTQ_REF_MIN && r->msg->props_len < OUTQ_REF_MIN &&
            (r->version != MQTT_V5 || r->msg->expiry_s == SL_MSG_NO_EXPIRY);
 }

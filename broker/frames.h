@@ -31,6 +31,8 @@ struct frame_request {
     uint8_t qos;
     bool retain, dup;
     uint16_t packet_id;  /* QoS 1 and 2 */
+    uint16_t alias;      /* the receiver's for this topic; 0 for none */
+    bool alias_known;    /* ... which it was told: the topic is left out */
     uint32_t max_size;   /* the receiver's maximum packet size */
     int64_t now_mono_ms; /* for the rest of the message's expiry */
 };

@@ -15,6 +15,23 @@
 
 struct broker;
 struct broker_auth;
+struct broker_exchange;
+
+/* One step of an enhanced authentication (MQTT 5, 4.12), from the client. */
+struct broker_step {
+    struct sl_slice method, data;
+    struct sl_slice client_id, username, password; /* CONNECT's, in the first step only */
+    bool again;                                    /* the client is connected already */
+    void **state; /* the plug-in's own, NULL at first: the same place in every step */
+};
+
+enum broker_verdict { BROKER_CONTINUE, BROKER_ACCEPT, BROKER_REFUSE };
+struct broker_answer {
+    enum broker_verdict verdict;
+    struct sl_slice data;     /* for the client */
+    struct sl_slice username; /* with BROKER_ACCEPT: who it is; ptr NULL: as CONNECT says */
+    uint8_t reason;           /* with BROKER_REFUSE: an enum mqtt_reason; 0 for 0x87 */
+};
 
 struct broker_hooks {
     void *ctx;
@@ -22,8 +39,16 @@ struct broker_hooks {
      * later. Slices live until then. NULL: a client with a password is refused. */
     void (*authenticate)(void *ctx, struct broker_auth *auth, struct sl_slice username,
                          struct sl_slice password);
+    /* A client named an authentication method, or sent the next AUTH of it. Answer with
+     * broker_exchange_answer(), now or later, exactly once; slices live until this returns. NULL:
+     * such clients are refused (0x8C). A method that is not known is refused with that code, too.
+     */
+    void (*exchange)(void *ctx, struct broker_exchange *x, const struct broker_step *step);
+    /* The client is gone: *step.state may be freed. Not called where it is NULL. */
+    void (*exchange_done)(void *ctx, void *state);
 };
 void broker_auth_done(struct broker_auth *auth, bool ok);
+void broker_exchange_answer(struct broker_exchange *x, const struct broker_answer *a);
 
 struct broker_options {
     uv_loop_t *loop;

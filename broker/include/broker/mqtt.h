@@ -78,6 +78,8 @@ enum mqtt_reason {
 
 /* The code's name as the standard spells it, "not authorized" say; "unknown reason" otherwise. */
 const char *mqtt_reason_name(uint8_t reason);
+/* Whether the standard lists the reason for that packet (MQTT 5, table 2-6). */
+bool mqtt_reason_fits(uint8_t reason, enum mqtt_type type);
 
 /* Properties, MQTT 5 section 2.2.2.2. Values are the identifiers on the wire. */
 enum mqtt_prop {
