@@ -22,31 +22,32 @@ static struct disk_job *job_of(struct job_link *link)
     return SL_CONTAINER_OF(link, struct disk_job, link);
 }
 
-static enum sl_code run_job(struct sqlite_disk *d, struct disk_job *job)
+enum sl_code sqlite_disk_do(struct db **db, const struct db_options *options, struct disk_job *job)
 {
     switch (job->op) {
     case DISK_OPEN:
-        db_close(d->db);
-        d->db = NULL;
-        return db_open(&d->db, &d->options, &job->open, &job->err);
+        db_close(*db);
+        *db = NULL;
+        return db_open(db, options, &job->open, &job->err);
     case DISK_CLOSE:
-        db_close(d->db);
-        d->db = NULL;
+        db_close(*db);
+        *db = NULL;
         return SL_OK;
     case DISK_COMMIT:
-        return d->db ? db_commit(d->db, &job->commit, &job->err)
-                     : sl_fail(&job->err, SL_CLOSED, "%s: is not open", d->path);
+        return *db ? db_commit(*db, &job->commit, &job->err)
+                   : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
     case DISK_READ:
-        return d->db ? db_read(d->db, &job->read, &job->err)
-                     : sl_fail(&job->err, SL_CLOSED, "%s: is not open", d->path);
+        return *db ? db_read(*db, &job->read, &job->err)
+                   : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
     }
     return SL_INVALID;
 }
 
 static void on_run(void *ctx, struct job_link *link)
 {
+    struct sqlite_disk *d = ctx;
     struct disk_job *job = job_of(link);
-    job->code = run_job(ctx, job);
+    job->code = sqlite_disk_do(&d->db, &d->options, job);
 }
 
 static void on_upkeep(void *ctx)
