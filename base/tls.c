@@ -6,8 +6,11 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define READ_CHUNK 4096
+#define SMALL      1024 /* bytes of a record that stay within the first page of a buffer */
 
 static int give_bytes(void *ctx, unsigned char *to, size_t n)
 {
@@ -41,6 +44,8 @@ static int check_cert(void *ctx, mbedtls_x509_crt *cert, int depth, uint32_t *fl
         tls_explain_cert(s, cert, *flags, s->err);
         s->explained = true;
     }
+    if (s->context->server && *flags == 0)
+        tls_note_cert(s, cert, depth);
     return 0;
 }
 
@@ -85,6 +90,8 @@ enum sl_code tls_session_new(struct tls_session **ret, struct tls_context *c,
     }
     mbedtls_ssl_set_bio(&s->ssl, s, take_bytes, give_bytes, NULL);
     mbedtls_ssl_set_verify(&s->ssl, check_cert, s);
+    s->swollen = true; /* the handshake's records are large */
+    tls_forget_peer(s);
     *ret = s;
     return SL_OK;
 }
@@ -96,6 +103,7 @@ void tls_session_free(struct tls_session *s)
     mbedtls_ssl_free(&s->ssl);
     tls_context_unref(s->context);
     free(s->name);
+    free(s->peer_name);
     free(s);
 }
 
@@ -127,35 +135,80 @@ static enum sl_code check_optional(struct tls_session *s)
 {
     uint32_t flags = mbedtls_ssl_get_verify_result(&s->ssl);
     const uint32_t none_sent = MBEDTLS_X509_BADCERT_MISSING | MBEDTLS_X509_BADCERT_SKIP_VERIFY;
-    if (!s->context->asks_for_cert || (flags & ~none_sent) == 0)
+    if (!s->context->asks_for_cert || !s->full || (flags & ~none_sent) == 0)
         return SL_OK;
     (void)mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
                                          MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
     return fail_session(s, MBEDTLS_ERR_X509_CERT_VERIFY_FAILED);
 }
 
+/* One state after the other, to see whether our certificate is among them: only a resumption goes
+ * without, and there alone what a ticket said of the peer counts. */
+static int step_to_the_end(struct tls_session *s)
+{
+    int rc = 0;
+    while (rc == 0 && tls_compat_state(&s->ssl) != MBEDTLS_SSL_HANDSHAKE_OVER) {
+        if (s->context->server && !s->full &&
+            tls_compat_state(&s->ssl) == MBEDTLS_SSL_SERVER_CERTIFICATE) {
+            s->full = true;
+            tls_forget_peer(s);
+        }
+        rc = mbedtls_ssl_handshake_step(&s->ssl);
+    }
+    return rc;
+}
+
+/* The handshake is done. What a server needs of its client's certificate is known by now; kilobytes
+ * are freed. The library frees the empty shell with the session. */
+static void settle_peer(struct tls_session *s)
+{
+    const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&s->ssl);
+    if (!s->context->server)
+        return;
+    if (s->full)
+        s->has_cert = cert && mbedtls_ssl_get_verify_result(&s->ssl) == 0;
+    if (cert)
+        mbedtls_x509_crt_free((mbedtls_x509_crt *)(uintptr_t)cert);
+}
+
+/* Refusals for which the library sends nothing: the first always, the second with TLS 1.3 and
+ * optional certificates, where only our ticket callback refuses. */
+static void send_late_alert(struct tls_session *s, int rc)
+{
+    if (rc == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
+        (void)mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    else if (rc == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+        (void)mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
+}
+
 static enum sl_code shake_hands(struct tls_session *s)
 {
     size_t sent = s->out->len;
-    int rc = mbedtls_ssl_handshake(&s->ssl);
+    int rc = step_to_the_end(s);
     if (is_pause(rc))
         return SL_OK;
-    if (rc == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE && s->out->len == sent)
-        (void)mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
-                                             MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+    if (rc != 0 && s->out->len == sent)
+        send_late_alert(s, rc);
     if (rc != 0)
         return fail_session(s, rc);
     enum sl_code checked = check_optional(s);
-    if (checked == SL_OK)
-        s->state = TLS_OPEN;
-    return checked;
+    if (checked != SL_OK)
+        return checked;
+    settle_peer(s);
+    s->state = TLS_OPEN;
+    return SL_OK;
 }
 
 static enum sl_code read_all(struct tls_session *s, struct sl_buf *plain_out)
 {
     uint8_t chunk[READ_CHUNK]; /* shared by all sessions, unlike room in plain_out */
     for (;;) {
+        size_t left = s->in.left;
         int rc = mbedtls_ssl_read(&s->ssl, chunk, sizeof chunk);
+        if (is_pause(rc) && s->in.left > 0 && s->in.left < left)
+            continue; /* Mbed TLS 3 also pauses in front of a ticket, whatever follows it */
         if (is_pause(rc))
             return SL_OK;
         if (tls_compat_is_ticket(rc) || rc == 0) /* 0: a record without content */
@@ -168,6 +221,7 @@ static enum sl_code read_all(struct tls_session *s, struct sl_buf *plain_out)
         if (rc < 0)
             return fail_session(s, rc);
         s->heard = true;
+        s->swollen |= rc > SMALL;
         sl_buf_put(plain_out, chunk, (size_t)rc);
         if (plain_out->failed) {
             s->state = TLS_FAILED;
@@ -201,6 +255,7 @@ enum sl_code tls_session_feed(struct tls_session *s, struct sl_slice in, struct 
     s->in = sl_cursor(in);
     s->out = wire_out;
     s->err = err;
+    s->context->active = s;
     if (s->state == TLS_HANDSHAKE)
         rc = shake_hands(s);
     if (rc == SL_OK && s->state == TLS_OPEN)
@@ -208,6 +263,7 @@ enum sl_code tls_session_feed(struct tls_session *s, struct sl_slice in, struct 
     s->in = (struct sl_cursor){ NULL, 0 };
     s->out = NULL;
     s->err = NULL;
+    s->context->active = NULL;
     return rc;
 }
 
@@ -219,6 +275,7 @@ bool tls_session_established(const struct tls_session *s)
 enum sl_code tls_session_write(struct tls_session *s, struct sl_slice plain,
                                struct sl_buf *wire_out, struct sl_err *err)
 {
+    s->swollen |= plain.len > SMALL;
     if (s->state == TLS_HANDSHAKE)
         return sl_fail(err, SL_BUSY, "the TLS handshake is not over");
     if (s->state == TLS_FAILED)
@@ -272,12 +329,44 @@ enum sl_code tls_session_cut(const struct tls_session *s, struct sl_err *err)
 
 struct sl_slice tls_session_peer_name(const struct tls_session *s, char *buf, size_t size)
 {
-    if (!tls_session_established(s))
+    struct sl_slice name = sl_str(s->peer_name);
+    if (!tls_session_established(s) || !s->has_cert || name.len > size)
         return sl_bytes(buf, 0);
-    const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&s->ssl);
-    if (!peer || mbedtls_ssl_get_verify_result(&s->ssl) != 0)
-        return sl_bytes(buf, 0);
-    return tls_common_name(peer, buf, size);
+    if (name.len > 0)
+        memcpy(buf, name.ptr, name.len);
+    return sl_bytes(buf, name.len);
+}
+
+bool tls_session_has_cert(const struct tls_session *s)
+{
+    return tls_session_established(s) && s->has_cert;
+}
+
+bool tls_session_resumed(const struct tls_session *s)
+{
+    return tls_session_established(s) && s->context->server && !s->full;
+}
+
+/* Gives the whole pages behind a buffer's first bytes back to the system; they read as zeros when
+ * they are touched again. The library only frees and, before each use, fills them. */
+static void give_back(uint8_t *buffer, size_t page)
+{
+    uintptr_t from = ((uintptr_t)buffer + SMALL / 2 + page - 1) & ~(uintptr_t)(page - 1);
+    uintptr_t to = ((uintptr_t)buffer + TLS_COMPAT_BUFFER) & ~(uintptr_t)(page - 1);
+    if (to > from) /* failing costs memory, nothing else */
+        (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+void tls_session_trim(struct tls_session *s)
+{
+    uint8_t *in, *out;
+    long page = sysconf(_SC_PAGESIZE);
+    if (!s->swollen || s->state != TLS_OPEN || page <= 0 ||
+        !tls_compat_idle_buffers(&s->ssl, &in, &out))
+        return;
+    s->swollen = false;
+    give_back(in, (size_t)page);
+    give_back(out, (size_t)page);
 }
 
 const char *tls_session_version(const struct tls_session *s)

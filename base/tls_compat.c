@@ -11,9 +11,11 @@
 
 #if IS_3
 #include <psa/crypto.h>
+#define FIELD(x)    MBEDTLS_PRIVATE(x)
 #define BAD_VERSION MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
 #define NO_CIPHER   MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
 #else
+#define FIELD(x)    x
 #define BAD_VERSION MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
 #define NO_CIPHER   MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
 #endif
@@ -77,6 +79,51 @@ bool tls_compat_is_no_cipher(int rc)
     return rc == NO_CIPHER;
 }
 
+uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl)
+{
+    return ssl->FIELD(in_msg)[1];
+}
+
+int tls_compat_state(const mbedtls_ssl_context *ssl)
+{
+    return ssl->FIELD(state);
+}
+
+#if defined(MBEDTLS_SSL_KEEP_PEER_CERTIFICATE)
+const mbedtls_x509_crt *tls_compat_session_cert(const mbedtls_ssl_session *session)
+{
+    return session->FIELD(peer_cert);
+}
+#else
+#error "This Mbed TLS forgets the certificates of peers; names could not be taken from them."
+#endif
+
+uint32_t tls_compat_session_flags(const mbedtls_ssl_session *session)
+{
+    return session->FIELD(verify_result);
+}
+
+#if defined(MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH) || MBEDTLS_SSL_IN_CONTENT_LEN < 16384 ||           \
+    MBEDTLS_SSL_OUT_CONTENT_LEN < 16384
+bool tls_compat_idle_buffers(const mbedtls_ssl_context *ssl, uint8_t **in, uint8_t **out)
+{
+    (void)ssl;
+    (void)in;
+    (void)out;
+    return false;
+}
+#else
+bool tls_compat_idle_buffers(const mbedtls_ssl_context *ssl, uint8_t **in, uint8_t **out)
+{
+    if (ssl->FIELD(in_left) != 0 || ssl->FIELD(in_hslen) != 0 || ssl->FIELD(in_offt) ||
+        ssl->FIELD(out_left) != 0)
+        return false;
+    *in = ssl->FIELD(in_buf);
+    *out = ssl->FIELD(out_buf);
+    return true;
+}
+#endif
+
 #if IS_3
 
 int tls_compat_init(void)
@@ -103,11 +150,6 @@ bool tls_compat_min_version(mbedtls_ssl_config *conf, int version)
     mbedtls_ssl_conf_min_tls_version(conf, version == 13 ? MBEDTLS_SSL_VERSION_TLS1_3
                                                          : MBEDTLS_SSL_VERSION_TLS1_2);
     return true;
-}
-
-uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl)
-{
-    return ssl->MBEDTLS_PRIVATE(in_msg)[1];
 }
 
 int tls_compat_pbkdf2_sha512(struct sl_slice password, struct sl_slice salt, unsigned rounds,
@@ -141,11 +183,6 @@ bool tls_compat_min_version(mbedtls_ssl_config *conf, int version)
         return false;
     mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
     return true;
-}
-
-uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl)
-{
-    return ssl->in_msg[1];
 }
 
 int tls_compat_pbkdf2_sha512(struct sl_slice password, struct sl_slice salt, unsigned rounds,

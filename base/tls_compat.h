@@ -33,6 +33,16 @@ bool tls_compat_is_no_cipher(int rc);
 /* The description byte of the alert that ended this session with FATAL_ALERT_MESSAGE. */
 uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl);
 
+/* MBEDTLS_SSL_SERVER_CERTIFICATE and so on. */
+int tls_compat_state(const mbedtls_ssl_context *ssl);
+/* What the peer showed in the handshake that made this session; NULL for nothing. */
+const mbedtls_x509_crt *tls_compat_session_cert(const mbedtls_ssl_session *session);
+uint32_t tls_compat_session_flags(const mbedtls_ssl_session *session); /* of its verification */
+/* The record buffers, TLS_COMPAT_BUFFER bytes or more each, when nothing in them is needed any more
+ * but their beginning; false when something is, or when this library sizes them itself. */
+#define TLS_COMPAT_BUFFER 16384
+bool tls_compat_idle_buffers(const mbedtls_ssl_context *ssl, uint8_t **in, uint8_t **out);
+
 SL_NODISCARD int tls_compat_pbkdf2_sha512(struct sl_slice password, struct sl_slice salt,
                                           unsigned rounds, uint8_t out[64]);
 

@@ -12,13 +12,25 @@
 
 #define CERT_FILE_MAX ((size_t)1024 * 1024) /* a system's whole CA bundle is a quarter of that */
 #define KEY_FILE_MAX  ((size_t)64 * 1024)
-#define TICKET_LIFE_S 86400
 /* A clock before this (2024-01-01) was never set; it says nothing about our certificate. */
 #define CLOCK_PLAUSIBLE_S INT64_C(1704067200)
 
+/* Everything that goes into a context goes through here as well. */
+static bool add_to_print(struct tls_context *c, struct sl_slice bytes)
+{
+    SL_CLEANUP(sl_buf_free) struct sl_buf all = { 0 };
+    uint8_t digest[32];
+    crypto_sha256(bytes, digest);
+    sl_buf_put(&all, c->print, sizeof c->print);
+    sl_buf_put(&all, digest, sizeof digest);
+    if (!all.failed)
+        crypto_sha256(sl_buf_slice(&all), c->print);
+    return !all.failed;
+}
+
 /* Reads a PEM or DER file. Mbed TLS wants PEM with its NUL and DER without. */
-static enum sl_code read_blob(const char *path, size_t max, struct sl_buf *out,
-                              struct sl_slice *ret, struct sl_err *err)
+static enum sl_code read_blob(struct tls_context *c, const char *path, size_t max,
+                              struct sl_buf *out, struct sl_slice *ret, struct sl_err *err)
 {
     enum sl_code rc = sl_file_read(path, max, out, err);
     if (rc != SL_OK)
@@ -28,20 +40,20 @@ static enum sl_code read_blob(const char *path, size_t max, struct sl_buf *out,
     bool pem = memmem(out->ptr, out->len, "-----BEGIN ", 11) != NULL;
     size_t len = out->len;
     (void)sl_buf_cstr(out);
-    if (out->failed)
+    if (out->failed || !add_to_print(c, sl_bytes(out->ptr, len)))
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
     *ret = sl_bytes(out->ptr, pem ? len + 1 : len);
     return SL_OK;
 }
 
 /* Bundles of CAs may hold some that this library cannot read; a chain of ours may not. */
-static enum sl_code load_certs(mbedtls_x509_crt *into, const char *path, bool some_suffice,
-                               struct sl_err *err)
+static enum sl_code load_certs(struct tls_context *c, mbedtls_x509_crt *into, const char *path,
+                               bool some_suffice, struct sl_err *err)
 {
     SL_CLEANUP(sl_buf_free) struct sl_buf bytes = { 0 };
     struct sl_slice blob = { NULL, 0 };
     char words[TLS_STRERROR_SIZE];
-    enum sl_code rc = read_blob(path, CERT_FILE_MAX, &bytes, &blob, err);
+    enum sl_code rc = read_blob(c, path, CERT_FILE_MAX, &bytes, &blob, err);
     if (rc != SL_OK)
         return rc;
     int left_out = mbedtls_x509_crt_parse(into, blob.ptr, blob.len);
@@ -56,14 +68,14 @@ static enum sl_code load_certs(mbedtls_x509_crt *into, const char *path, bool so
     return SL_OK;
 }
 
-static enum sl_code load_key(mbedtls_pk_context *into, const char *path, struct sl_err *err)
+static enum sl_code load_key(struct tls_context *c, const char *path, struct sl_err *err)
 {
     struct sl_buf bytes = { 0 };
     struct sl_slice blob = { NULL, 0 };
     char words[TLS_STRERROR_SIZE];
-    enum sl_code rc = read_blob(path, KEY_FILE_MAX, &bytes, &blob, err);
+    enum sl_code rc = read_blob(c, path, KEY_FILE_MAX, &bytes, &blob, err);
     if (rc == SL_OK) {
-        int parsed = tls_compat_parse_key(into, blob);
+        int parsed = tls_compat_parse_key(&c->key, blob);
         if (parsed == MBEDTLS_ERR_PK_PASSWORD_REQUIRED ||
             parsed == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
             rc = sl_fail(err, SL_INVALID,
@@ -77,19 +89,53 @@ static enum sl_code load_key(mbedtls_pk_context *into, const char *path, struct 
     return rc;
 }
 
-static enum sl_code load_crl(mbedtls_x509_crl *into, const char *path, struct sl_err *err)
+static bool same_name(const mbedtls_x509_buf *a, const mbedtls_x509_buf *b)
+{
+    return sl_slice_eq(sl_bytes(a->p, a->len), sl_bytes(b->p, b->len));
+}
+
+/* Mbed TLS looks only at lists of the CA that issued a certificate. One of another CA altogether
+ * would be a mistake that nobody notices; lists of sub-CAs may lie beside one that fits. */
+static bool crl_fits(const struct tls_context *c)
+{
+    for (const mbedtls_x509_crl *l = &c->crl; l; l = l->next)
+        for (const mbedtls_x509_crt *ca = &c->ca; ca; ca = ca->next)
+            if (same_name(&l->issuer_raw, &ca->subject_raw))
+                return true;
+    return false;
+}
+
+static int64_t first_next_update(const mbedtls_x509_crl *list)
+{
+    int64_t first = 0;
+    for (; list; list = list->next) {
+        int64_t next = list->next_update.year != 0 ? tls_time_of(&list->next_update) : 0;
+        if (next != 0 && (first == 0 || next < first))
+            first = next;
+    }
+    return first;
+}
+
+/* An expired list is no reason not to start: it keeps clients with certificates out, not the
+ * others. */
+static enum sl_code load_crl(struct tls_context *c, const struct tls_options *o, struct sl_err *err)
 {
     SL_CLEANUP(sl_buf_free) struct sl_buf bytes = { 0 };
     struct sl_slice blob = { NULL, 0 };
     char words[TLS_STRERROR_SIZE];
-    enum sl_code rc = read_blob(path, CERT_FILE_MAX, &bytes, &blob, err);
+    enum sl_code rc = read_blob(c, o->crl_path, CERT_FILE_MAX, &bytes, &blob, err);
     if (rc != SL_OK)
         return rc;
-    int parsed = mbedtls_x509_crl_parse(into, blob.ptr, blob.len);
+    int parsed = mbedtls_x509_crl_parse(&c->crl, blob.ptr, blob.len);
     if (parsed != 0)
-        return sl_fail(err, SL_INVALID, "%s: no revocation list in PEM or DER form: %s", path,
-                       tls_strerror(parsed, words));
-    return SL_OK;
+        return sl_fail(err, SL_INVALID, "%s: no revocation list in PEM or DER form: %s",
+                       o->crl_path, tls_strerror(parsed, words));
+    if (!crl_fits(c))
+        return sl_fail(err, SL_INVALID, "%s: the revocation list is not of a CA in %s", o->crl_path,
+                       o->ca_path);
+    c->crl_until = first_next_update(&c->crl);
+    c->crl_path = strdup(o->crl_path);
+    return c->crl_path ? SL_OK : sl_fail(err, SL_NOMEM, "out of memory");
 }
 
 static enum sl_code check_dates(const struct tls_context *c, const char *path, struct sl_err *err)
@@ -111,9 +157,9 @@ static enum sl_code check_dates(const struct tls_context *c, const char *path, s
 
 static enum sl_code load_own(struct tls_context *c, const struct tls_options *o, struct sl_err *err)
 {
-    enum sl_code rc = load_certs(&c->own, o->cert_path, false, err);
+    enum sl_code rc = load_certs(c, &c->own, o->cert_path, false, err);
     if (rc == SL_OK)
-        rc = load_key(&c->key, o->key_path, err);
+        rc = load_key(c, o->key_path, err);
     if (rc != SL_OK)
         return rc;
     if (tls_compat_check_pair(&c->own.pk, &c->key) != 0)
@@ -136,28 +182,15 @@ static enum sl_code load_own(struct tls_context *c, const struct tls_options *o,
 static enum sl_code load_trust(struct tls_context *c, const struct tls_options *o,
                                struct sl_err *err)
 {
-    enum sl_code rc = load_certs(&c->ca, o->ca_path, true, err);
+    enum sl_code rc = load_certs(c, &c->ca, o->ca_path, true, err);
     if (rc == SL_OK && o->crl_path)
-        rc = load_crl(&c->crl, o->crl_path, err);
+        rc = load_crl(c, o, err);
     if (rc != SL_OK)
         return rc;
     c->ca_path = strdup(o->ca_path);
     if (!c->ca_path)
         return sl_fail(err, SL_NOMEM, "out of memory");
     mbedtls_ssl_conf_ca_chain(&c->conf, &c->ca, o->crl_path ? &c->crl : NULL);
-    return SL_OK;
-}
-
-/* A ticket lets a client come back without its certificate being looked at again, so servers that
- * ask for certificates give none out: a revoked client must not return. */
-static enum sl_code offer_tickets(struct tls_context *c, struct sl_err *err)
-{
-    int rc = mbedtls_ssl_ticket_setup(&c->tickets, tls_compat_random, NULL,
-                                      MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFE_S);
-    if (rc != 0)
-        return sl_fail(err, SL_NOMEM, "session tickets cannot be set up");
-    mbedtls_ssl_conf_session_tickets_cb(&c->conf, mbedtls_ssl_ticket_write,
-                                        mbedtls_ssl_ticket_parse, &c->tickets);
     return SL_OK;
 }
 
@@ -215,13 +248,22 @@ static enum sl_code check_options(const struct tls_options *o, struct sl_err *er
 
 static enum sl_code fill(struct tls_context *c, const struct tls_options *o, struct sl_err *err)
 {
+    const uint8_t settings[] = {
+        o->server,          (uint8_t)o->client_cert, (uint8_t)o->min_version, o->cert_path != NULL,
+        o->ca_path != NULL, o->crl_path != NULL
+    };
     enum sl_code rc = configure(c, o, err);
+    bool noted = add_to_print(c, sl_bytes(settings, sizeof settings));
+    for (size_t i = 0; o->alpn && o->alpn[i]; i++)
+        noted = add_to_print(c, sl_str(o->alpn[i])) && noted;
+    if (rc == SL_OK && !noted)
+        rc = sl_fail(err, SL_NOMEM, "out of memory");
     if (rc == SL_OK && o->cert_path)
         rc = load_own(c, o, err);
     if (rc == SL_OK && (!o->server || c->asks_for_cert))
         rc = load_trust(c, o, err);
-    if (rc == SL_OK && o->server && !c->asks_for_cert)
-        rc = offer_tickets(c, err);
+    if (rc == SL_OK && o->server)
+        tls_offer_tickets(c);
     return rc;
 }
 
@@ -245,7 +287,7 @@ enum sl_code tls_context_new(struct tls_context **ret, const struct tls_options 
     mbedtls_x509_crt_init(&c->ca);
     mbedtls_x509_crl_init(&c->crl);
     mbedtls_pk_init(&c->key);
-    mbedtls_ssl_ticket_init(&c->tickets);
+    tls_tickets_init(&c->tickets);
     rc = fill(c, options, err);
     if (rc == SL_OK)
         *ret = c;
@@ -272,12 +314,23 @@ void tls_context_unref(struct tls_context *c)
     mbedtls_x509_crt_free(&c->ca);
     mbedtls_x509_crl_free(&c->crl);
     mbedtls_pk_free(&c->key);
-    mbedtls_ssl_ticket_free(&c->tickets);
+    tls_tickets_free(&c->tickets);
     free(c->ca_path);
+    free(c->crl_path);
     free(c);
 }
 
 int64_t tls_context_not_after(const struct tls_context *c)
 {
     return c->not_after;
+}
+
+int64_t tls_context_crl_until(const struct tls_context *c)
+{
+    return c->crl_until;
+}
+
+bool tls_context_equal(const struct tls_context *a, const struct tls_context *b)
+{
+    return memcmp(a->print, b->print, sizeof a->print) == 0;
 }

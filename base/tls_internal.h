@@ -4,8 +4,8 @@
 
 #include "base/tls.h"
 #include "tls_compat.h"
+#include "tls_ticket.h"
 
-#include <mbedtls/ssl_ticket.h>
 #include <mbedtls/x509_crl.h>
 #include <mbedtls/x509_crt.h>
 
@@ -14,12 +14,16 @@ struct tls_context {
     bool server;
     bool asks_for_cert; /* a server that wants or accepts client certificates */
     char *ca_path;      /* for error texts; NULL when nobody is verified */
+    char *crl_path;     /* likewise; NULL without a CRL */
     int64_t not_after;
+    int64_t crl_until; /* the first nextUpdate of the CRLs; 0 without one */
+    uint8_t print[32]; /* of all that went in: files and options */
     mbedtls_ssl_config conf;
     mbedtls_x509_crt own, ca;
     mbedtls_x509_crl crl;
     mbedtls_pk_context key;
-    mbedtls_ssl_ticket_context tickets;
+    struct tls_tickets tickets;
+    struct tls_session *active; /* the one being fed; the ticket callbacks get only the context */
 };
 
 enum tls_state {
@@ -38,7 +42,12 @@ struct tls_session {
     size_t address_len;     /* 0, 4 or 16 */
     uint8_t first_bytes[4]; /* of what the peer sent, to tell what speaks there if not TLS */
     size_t first_len;
-    bool heard; /* application data has come: certificates are no longer the matter */
+    bool heard;          /* application data has come: certificates are no longer the matter */
+    bool swollen;        /* a large record has passed since tls_session_trim() */
+    bool full;           /* our certificate was sent: the handshake is no resumption */
+    bool has_cert;       /* of the peer, verified; from the chain, or from the ticket */
+    char *peer_name;     /* its common name; NULL when there is none that could be a name */
+    int64_t valid_until; /* seconds since 1970: the first end of what was verified */
 
     /* Only during tls_session_feed() and the like: where bytes come from and go to. */
     struct sl_cursor in;
@@ -60,6 +69,14 @@ struct sl_slice tls_issuer_name(const mbedtls_x509_crt *cert, char *buf, size_t 
 bool tls_has_address(const mbedtls_x509_crt *cert, struct sl_slice address);
 /* "localhost, 127.0.0.1": the host names and addresses it is for. */
 void tls_put_hosts(const mbedtls_x509_crt *cert, struct sl_buf *out);
+
+/* tls_resume.c: sessions that are taken up again. Servers only. */
+
+void tls_offer_tickets(struct tls_context *c);
+/* A certificate of the peer's chain has passed its checks: what a ticket must remember of it. */
+void tls_note_cert(struct tls_session *s, const mbedtls_x509_crt *cert, int depth);
+/* The handshake begins: nothing is known of the peer. */
+void tls_forget_peer(struct tls_session *s);
 
 /* tls_text.c: sentences. */
 

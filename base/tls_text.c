@@ -89,10 +89,6 @@ static const struct {
     const char *text;
 } findings[] = {
     { MBEDTLS_X509_BADCERT_REVOKED, "is revoked by the CRL" },
-    { MBEDTLS_X509_BADCRL_EXPIRED, "cannot be checked: the CRL has expired" },
-    { MBEDTLS_X509_BADCRL_FUTURE, "cannot be checked: the CRL is from the future; the clock may be "
-                                  "wrong" },
-    { MBEDTLS_X509_BADCRL_NOT_TRUSTED, "cannot be checked: the CRL is not signed by the CA" },
     { MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "is not meant for this side of a connection "
                                           "(extended key usage)" },
     { MBEDTLS_X509_BADCERT_KEY_USAGE, "is not meant for TLS (key usage)" },
@@ -102,6 +98,39 @@ static const struct {
     { MBEDTLS_X509_BADCERT_BAD_KEY, "has, or is signed by, a key that is too short or of an "
                                     "unacceptable kind" },
 };
+
+static const char *crl_path(const struct tls_session *s)
+{
+    return s->context->crl_path ? s->context->crl_path : "the CRL";
+}
+
+/* The client can do nothing about a list that is out of date: whoever runs the gateway can. False:
+ * the list is in order. */
+static bool explain_crl(const struct tls_session *s, uint32_t flags, struct sl_slice name,
+                        struct sl_err *err)
+{
+    char date[TLS_DATE_SIZE], now[TLS_DATE_SIZE];
+    (void)tls_date((int64_t)time(NULL), now);
+    if (flags & MBEDTLS_X509_BADCERT_REVOKED)
+        return false;
+    if (flags & MBEDTLS_X509_BADCRL_NOT_TRUSTED)
+        (void)sl_fail(err, SL_TLS,
+                      "the certificate of \"%.*s\" cannot be checked: %s is not signed by the CA",
+                      SL_FMT(name), crl_path(s));
+    else if (flags & MBEDTLS_X509_BADCRL_EXPIRED)
+        (void)sl_fail(err, SL_TLS,
+                      "the certificate of \"%.*s\" cannot be checked: %s expired on %s (this "
+                      "machine's clock says %s); get a new one from the CA",
+                      SL_FMT(name), crl_path(s), tls_date(s->context->crl_until, date), now);
+    else if (flags & MBEDTLS_X509_BADCRL_FUTURE)
+        (void)sl_fail(
+            err, SL_TLS,
+            "the certificate of \"%.*s\" cannot be checked: %s is from the future by this "
+            "machine's clock (%s), which may be wrong",
+            SL_FMT(name), crl_path(s), now);
+    return (flags & (MBEDTLS_X509_BADCRL_NOT_TRUSTED | MBEDTLS_X509_BADCRL_EXPIRED |
+                     MBEDTLS_X509_BADCRL_FUTURE)) != 0;
+}
 
 void tls_explain_cert(const struct tls_session *s, const mbedtls_x509_crt *cert, uint32_t flags,
                       struct sl_err *err)
@@ -116,7 +145,7 @@ void tls_explain_cert(const struct tls_session *s, const mbedtls_x509_crt *cert,
         explain_untrusted(s, cert, name, err);
     else if (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
         explain_mismatch(s, cert, err);
-    else {
+    else if (!explain_crl(s, flags, name, err)) {
         const char *text = "fails its check";
         for (size_t i = SL_ARRAY_LEN(findings); i-- > 0;)
             if (flags & findings[i].flag)

@@ -8,6 +8,12 @@
 #   expired       as server, until 2020                    future       as server, from 2090
 #   expired-device                                         revoked      CN=device-99, listed in ca.crl
 #   chained       as server, issued by a sub-CA; chained.crt holds both
+#   nameless      for clients: O=Somebody and an alternative name, no CN
+#   until-2040    CN=device-40, for clients, ends at the beginning of 2040
+#   future-device as device, from 2085
+#   ca.crl        the CA's revocation list                 stale.crl    the same, out of date since 2021
+#   future.crl    the same, from 2080 on
+#   forged.crl    in the CA's name, not signed by it       other-ca.crl one of the other CA
 #
 # Each NAME gives NAME.crt and NAME.key. All keys lie there unprotected: for tests only.
 set -eu
@@ -51,7 +57,8 @@ policy = any
 unique_subject = no
 copy_extensions = none
 [any]
-commonName = supplied
+commonName = optional
+organizationName = optional
 END
 }
 
@@ -62,10 +69,11 @@ root() { # NAME COMMON_NAME
     new_authority "$1"
 }
 
-issue() { # CA NAME COMMON_NAME EXTENSIONS [START END [rsa]]
+issue() { # CA NAME COMMON_NAME|/SUBJECT EXTENSIONS [START END [rsa]]
     new_key "$2" "${7:-ec}"
-    openssl req -new -key "$2.key" -subj "/CN=$3" -config /dev/null -out "$2.csr" 2>/dev/null ||
-        openssl req -new -key "$2.key" -subj "/CN=$3" -out "$2.csr"
+    case $3 in /*) subject=$3 ;; *) subject=/CN=$3 ;; esac
+    openssl req -new -key "$2.key" -subj "$subject" -config /dev/null -out "$2.csr" 2>/dev/null ||
+        openssl req -new -key "$2.key" -subj "$subject" -out "$2.csr"
     printf '%b' "$4" >"$2.ext"
     openssl ca -batch -notext -config "$1.cnf" -in "$2.csr" -extfile "$2.ext" -out "$2.crt" \
         -startdate "${5:-$now_start}" -enddate "${6:-$far_end}"
@@ -87,8 +95,11 @@ issue ca device device-01 "$client"
 issue ca expired localhost "$server" 20190101000000Z 20200101000000Z
 issue ca future localhost "$server" 20900101000000Z 20950101000000Z
 issue ca expired-device device-01 "$client" 20190101000000Z 20200101000000Z
+issue ca future-device device-01 "$client" 20850101000000Z 20950101000000Z
 issue ca revoked device-99 "$client"
 issue other-ca other-device device-01 "$client"
+issue ca nameless /O=Somebody "${client}subjectAltName=DNS:device-07\n"
+issue ca until-2040 device-40 "$client" "$now_start" 20400101000000Z
 issue ca sub-ca "Sluice test sub-CA" \
     'basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\n'
 new_authority sub-ca
@@ -96,4 +107,10 @@ issue sub-ca chained localhost "$server"
 cat sub-ca.crt >>chained.crt
 openssl ca -config ca.cnf -revoke revoked.crt
 openssl ca -config ca.cnf -gencrl -out ca.crl
+openssl ca -config ca.cnf -gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20210101000000Z -out stale.crl
+openssl ca -config ca.cnf -gencrl -crl_lastupdate 20800101000000Z -crl_nextupdate 20810101000000Z -out future.crl
+openssl ca -config other-ca.cnf -gencrl -out other-ca.crl
+root false-ca "Sluice test CA"
+openssl ca -config false-ca.cnf -gencrl -out forged.crl
+rm -f false-ca.*
 rm -f 10*.pem ./*.index* ./*.serial* ./*.crlnumber* ./*.cnf

@@ -1,178 +1,10 @@
 /* test_tls.c - a client and a server of the TLS room, talking through two buffers in memory.
- *
- * Certificates come from tests/make-certs.sh. Time is moved by replacing time(2), which is what
- * Mbed TLS reads, in this program. */
-#include "base/file.h"
-#include "base/tls.h"
+ * Certificates come from tests/make-certs.sh. */
+#include "tls_pair.h"
+
 #include "tls_internal.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static char certs[] = "/tmp/sluice-tls-XXXXXX";
-static time_t time_offset;
-
-time_t time(time_t *ret)
-{
-    struct timespec now;
-    assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
-    now.tv_sec += time_offset;
-    if (ret)
-        *ret = now.tv_sec;
-    return now.tv_sec;
-}
-
-static void set_year(int year) /* 0: the real time */
-{
-    struct tm tm = { .tm_year = year - 1900, .tm_mday = 15 };
-    time_offset = 0;
-    if (year != 0)
-        time_offset = timegm(&tm) - time(NULL);
-}
-
-/* "NAME.EXT" in the folder of certificates; the caller frees. */
-static char *file(const char *name, const char *ext)
-{
-    char *path = NULL;
-    if (name)
-        assert_true(asprintf(&path, "%s/%s.%s", certs, name, ext) > 0);
-    return path;
-}
-
-struct side {
-    const char *cert, *ca; /* names without extension; NULL for none */
-    const char *crl;
-    enum tls_client_cert client_cert;
-    const char *const *alpn;
-    int min_version;
-};
-
-static enum sl_code try_context(bool server, const struct side *side, struct tls_context **ret,
-                                struct sl_err *err)
-{
-    char *paths[] = { file(side->cert, "crt"), file(side->cert, "key"), file(side->ca, "crt"),
-                      file(side->crl, "crl") };
-    struct tls_options options = { .server = server,
-                                   .cert_path = paths[0],
-                                   .key_path = paths[1],
-                                   .ca_path = paths[2],
-                                   .crl_path = paths[3],
-                                   .client_cert = side->client_cert,
-                                   .alpn = side->alpn,
-                                   .min_version = side->min_version };
-    enum sl_code rc = tls_context_new(ret, &options, err);
-    for (size_t i = 0; i < SL_ARRAY_LEN(paths); i++)
-        free(paths[i]);
-    return rc;
-}
-
-/* Contexts are made in a year in which the certificate is good: see the cases. */
-static struct tls_context *context(bool server, const struct side *side, int year)
-{
-    struct tls_context *c = NULL;
-    struct sl_err err = { 0 };
-    set_year(year);
-    if (try_context(server, side, &c, &err) != SL_OK)
-        fail_msg("%s", err.text);
-    set_year(0);
-    return c;
-}
-
-struct end {
-    struct tls_session *session;
-    struct sl_buf wire;  /* to the other end */
-    struct sl_buf plain; /* received */
-    enum sl_code code;   /* the first that was not SL_OK */
-    struct sl_err err;
-};
-
-struct pair {
-    struct end client, server;
-};
-
-static void end_open(struct end *e, struct tls_context *c, const char *name)
-{
-    *e = (struct end){ 0 };
-    if (tls_session_new(&e->session, c, name, &e->err) != SL_OK)
-        fail_msg("%s", e->err.text);
-    tls_context_unref(c); /* the session holds its own */
-}
-
-static void end_close(struct end *e)
-{
-    tls_session_free(e->session);
-    sl_buf_free(&e->wire);
-    sl_buf_free(&e->plain);
-}
-
-static void end_feed(struct end *e, struct sl_slice in)
-{
-    if (e->code != SL_OK)
-        return;
-    e->code = tls_session_feed(e->session, in, &e->plain, &e->wire, &e->err);
-    if (e->code != SL_OK)
-        assert_true(strlen(e->err.text) > 0);
-}
-
-/* Hands at most step bytes (0: all) from one end to the other; false when there are none. */
-static bool carry(struct end *from, struct end *to, size_t step)
-{
-    size_t n = from->wire.len;
-    if (n == 0)
-        return false;
-    if (step > 0 && step < n)
-        n = step;
-    end_feed(to, sl_bytes(from->wire.ptr, n));
-    sl_buf_consume(&from->wire, n);
-    return true;
-}
-
-static void pump(struct pair *p, size_t step)
-{
-    bool more = true;
-    while (more) {
-        more = carry(&p->client, &p->server, step);
-        more |= carry(&p->server, &p->client, step);
-    }
-}
-
-static void pair_open(struct pair *p, const struct side *client, const struct side *server,
-                      const char *name)
-{
-    end_open(&p->client, context(false, client, 0), name);
-    end_open(&p->server, context(true, server, 0), NULL);
-}
-
-static void pair_close(struct pair *p)
-{
-    end_close(&p->client);
-    end_close(&p->server);
-    set_year(0);
-}
-
-static void shake(struct pair *p, size_t step)
-{
-    end_feed(&p->client, sl_bytes("", 0));
-    pump(p, step);
-}
-
-static void say(struct end *e, struct sl_slice text)
-{
-    assert_int_equal(tls_session_write(e->session, text, &e->wire, &e->err), SL_OK);
-}
-
-static const struct side simple_client = { .ca = "ca" };
-static const struct side simple_server = { .cert = "server" };
-static const struct side mutual_client = { .ca = "ca", .cert = "device" };
-static const struct side mutual_server = { .cert = "server",
-                                           .ca = "ca",
-                                           .client_cert = TLS_CLIENT_CERT_REQUIRED };
 
 /* ---- whom a client and a server let in, and what they say otherwise ---- */
 
@@ -372,6 +204,69 @@ static const struct case_row {
       NULL,
       NULL,
       "device-01" },
+    { "mutual, the CRL has expired",
+      { .ca = "ca", .cert = "device" },
+      "localhost",
+      { .cert = "server", .ca = "ca", .crl = "stale", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      0,
+      "the server ended",
+      "stale.crl expired on 2021-01-01",
+      "" },
+    { "mutual, the CRL is from the future",
+      { .ca = "ca", .cert = "device" },
+      "localhost",
+      { .cert = "server", .ca = "ca", .crl = "future", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      0,
+      "the server ended",
+      "future.crl is from the future by this machine's clock",
+      "" },
+    { "mutual, revoked, and the CRL has expired",
+      { .ca = "ca", .cert = "revoked" },
+      "localhost",
+      { .cert = "server", .ca = "ca", .crl = "stale", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      0,
+      "the server ended",
+      "\"device-99\" is revoked",
+      "" },
+    { "mutual, the CRL is a forgery",
+      { .ca = "ca", .cert = "device" },
+      "localhost",
+      { .cert = "server", .ca = "ca", .crl = "forged", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      0,
+      "the server ended",
+      "forged.crl is not signed by the CA",
+      "" },
+    { "optional, none sent, and the CRL has expired",
+      { .ca = "ca" },
+      "localhost",
+      { .cert = "server", .ca = "ca", .crl = "stale", .client_cert = TLS_CLIENT_CERT_OPTIONAL },
+      0,
+      0,
+      NULL,
+      NULL,
+      "" },
+    { "mutual, no common name",
+      { .ca = "ca", .cert = "nameless" },
+      "localhost",
+      { .cert = "server", .ca = "ca", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      0,
+      NULL,
+      NULL,
+      "" },
+    { "mutual, not yet valid",
+      { .ca = "ca", .cert = "future-device" },
+      "localhost",
+      { .cert = "server", .ca = "ca", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      2086,
+      0,
+      "the server ended",
+      "\"device-01\" is not valid before 2085-01-01",
+      "" },
     { "mutual, a server's certificate",
       { .ca = "ca", .cert = "named" },
       "localhost",
@@ -488,6 +383,24 @@ static const struct context_row {
       "no CA file" },
     { "missing CA", false, { .ca = "nobody" }, 0, SL_NOTFOUND, "nobody.crt" },
     { "missing CRL", false, { .ca = "ca", .crl = "nobody" }, 0, SL_NOTFOUND, "nobody.crl" },
+    { "another CA's CRL",
+      true,
+      { .cert = "server", .ca = "ca", .crl = "other-ca", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      SL_INVALID,
+      "other-ca.crl: the revocation list is not of a CA in" },
+    { "an expired CRL",
+      true,
+      { .cert = "server", .ca = "ca", .crl = "stale", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      SL_OK,
+      NULL },
+    { "noise for a CRL",
+      true,
+      { .cert = "server", .ca = "ca", .crl = "noise", .client_cert = TLS_CLIENT_CERT_REQUIRED },
+      0,
+      SL_INVALID,
+      "noise.crl: no revocation list" },
     { "a client's certificate",
       true,
       { .cert = "device" },
@@ -906,42 +819,6 @@ static void reads_extension(void **state)
     free(exact);
 }
 
-/* ---- set-up ---- */
-
-static int run(const char *fmt, ...) SL_PRINTF(1, 2);
-static int run(const char *fmt, ...)
-{
-    char command[2048];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    return n < 0 || (size_t)n >= sizeof command ? -1 : system(command);
-}
-
-static int make_certs(void **state)
-{
-    (void)state;
-    if (!mkdtemp(certs) || run("%s %s", SLUICE_MAKE_CERTS, certs) != 0)
-        return -1;
-    return run("cd %s && : >empty.crt && : >empty.key && "
-               "head -c 2000 /dev/urandom >noise.crt && cp server.key noise.key && "
-               "cp server.crt noise-key.crt && head -c 2000 /dev/urandom >noise-key.key && "
-               "cp server.crt mixed.crt && cp device.key mixed.key && "
-               "head -c 300 server.crt >half.crt && cp server.key half.key && "
-               "cp server.crt locked.crt && "
-               "openssl ec -in server.key -aes128 -passout pass:x -out locked.key 2>/dev/null && "
-               "openssl x509 -in server.crt -outform DER -out der.crt && "
-               "openssl pkey -in server.key -outform DER -out der.key",
-               certs);
-}
-
-static int remove_certs(void **state)
-{
-    (void)state;
-    return run("rm -rf %s", certs);
-}
-
 #define PLAIN_TESTS                                                                                \
     cmocka_unit_test(context_says_not_after), cmocka_unit_test(least_version_13),                  \
         cmocka_unit_test(byte_by_byte), cmocka_unit_test(writes_only_when_established),            \
@@ -978,5 +855,5 @@ int main(void)
                                           .initial_state = (void *)(uintptr_t)i };
     for (size_t i = 0; i < SL_ARRAY_LEN(plain); i++)
         tests[n++] = plain[i];
-    return cmocka_run_group_tests_name("tls", tests, make_certs, remove_certs);
+    return cmocka_run_group_tests_name("tls", tests, tls_pair_make_certs, tls_pair_remove_certs);
 }

@@ -36,6 +36,12 @@ struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* accepts NULL */
 /* Our certificate's notAfter, seconds since 1970; 0 without one. */
 int64_t tls_context_not_after(const struct tls_context *c);
+/* When the CRL must have been replaced, seconds since 1970: afterwards nobody whom it speaks of
+ * gets in. 0 without one. */
+int64_t tls_context_crl_until(const struct tls_context *c);
+/* Whether both were made of the same bytes and settings: then one need not replace the other, whose
+ * tickets are in clients' hands. */
+bool tls_context_equal(const struct tls_context *a, const struct tls_context *b);
 
 /* server_name: what a client sends as SNI and verifies the certificate against (DNS name or IP
  * literal); NULL for servers. */
@@ -59,8 +65,17 @@ SL_NODISCARD enum sl_code tls_session_write(struct tls_session *s, struct sl_sli
 enum sl_code tls_session_cut(const struct tls_session *s, struct sl_err *err);
 /* Append a close_notify. */
 void tls_session_close(struct tls_session *s, struct sl_buf *wire_out);
-/* Subject common name of the peer's verified certificate into buf; empty when there is none. */
+/* Whether the peer of a server showed a certificate, and it was good: in this handshake or, with a
+ * resumed session, in the one whose ticket it brought. */
+bool tls_session_has_cert(const struct tls_session *s);
+/* Its subject's common name into buf; empty when there is none, or it could not be a name. A
+ * subjectAltName is never taken for it. */
 struct sl_slice tls_session_peer_name(const struct tls_session *s, char *buf, size_t size);
+/* Servers: the client came back with a ticket and was spared most of the handshake. */
+bool tls_session_resumed(const struct tls_session *s);
+/* For a session that is idle now: gives the memory of its record buffers back to the system as far
+ * as it can, 24 of 33 KiB say. Any time, any number of times; what comes later finds it there. */
+void tls_session_trim(struct tls_session *s);
 /* "TLSv1.3", "TLS-ECDHE-..."; static or session-owned strings. */
 const char *tls_session_version(const struct tls_session *s);
 const char *tls_session_cipher(const struct tls_session *s);
