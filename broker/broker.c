@@ -4,6 +4,7 @@
 #include "client.h"
 #include "conn.h"
 #include "listener.h"
+#include "owed.h"
 #include "session.h"
 #include "share.h"
 
@@ -124,6 +125,7 @@ static void on_again(uv_idle_t *h)
 
 void broker_flush(struct broker *b)
 {
+    owed_turn(b);
     broker_route_internal(b);
     do {
         while (b->dirty) {
@@ -135,7 +137,7 @@ void broker_flush(struct broker *b)
         free_buried(b);
     } while (b->dirty); /* what ended sessions have left to others */
     b->now_ms = 0;
-    if (b->internal_count > 0)
+    if (b->internal_count > 0 || b->hungry)
         (void)uv_idle_start(&b->again, on_again); /* cannot fail with a callback */
     else
         (void)uv_idle_stop(&b->again); /* always 0 */
@@ -194,10 +196,8 @@ static void on_tick(uv_timer_t *h)
     listeners_tick(b);
     conns_tick(b);
     expire_sessions(b, now);
-    if (now >= b->purge_due_ms) {
+    if (now >= b->purge_due_ms && retained_purge(&b->retained, now))
         b->purge_due_ms = now + RETAINED_PURGE_MS;
-        retained_purge(&b->retained, now);
-    }
     if (b->options.sys_interval_ms > 0 && now >= b->sys_due_ms) {
         b->sys_due_ms = now + b->options.sys_interval_ms;
         sys_publish(b);

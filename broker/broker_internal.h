@@ -16,6 +16,7 @@
 #define BROKER_READ_SIZE          (64 * 1024)
 
 struct client;
+struct owed;
 struct session;
 
 struct internal_publish {
@@ -38,6 +39,9 @@ struct broker {
         *read_buffer; /* one for all connections: input is parsed out of it before the next read */
     struct outq_pool pool;
     struct frame_cache frames;
+    struct owed *hungry; /* sessions whose retained messages go on next turn */
+    uint32_t owed_steps_left;
+    uint64_t turn;
     uint64_t next_origin;
     struct broker_stats stats;
     int64_t now_ms; /* of this loop turn; 0: not read yet */
@@ -82,8 +86,6 @@ void broker_mark_dirty(struct broker *b, struct client *c);
 void broker_bury(struct broker *b, struct session *s);
 /* A will's time has come; nobody else has seen it yet. */
 void broker_publish_will(struct broker *b, struct sl_msg *will);
-void broker_send_retained(struct broker *b, struct session *s, struct sl_slice filter,
-                          const struct subscription *sub);
 void broker_flush(struct broker *b);
 /* One hold less; the last one ends the broker. */
 void broker_release(struct broker *b);

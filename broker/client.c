@@ -4,6 +4,7 @@
 #include "alias_out.h"
 #include "broker_internal.h"
 #include "client_rare.h"
+#include "owed.h"
 #include "session.h"
 
 #include "base/log.h"
@@ -267,6 +268,7 @@ void client_detach(struct client *c, bool will)
     client_drop_acks(c);
     c->session = NULL;
     s->client = NULL;
+    owed_detach(s);
     c->broker->attached--;
     s->offline_since_ms = broker_now(c->broker);
     if (will && c->will) {

@@ -2,6 +2,7 @@
 #include "broker_internal.h"
 #include "client.h"
 #include "client_rare.h"
+#include "owed.h"
 #include "session.h"
 #include "share.h"
 
@@ -201,9 +202,11 @@ static void send_retained(struct client *c, const struct mqtt_subscribe *p, uint
         struct subscription sub = { .id = id,
                                     .qos = e.qos < max_qos ? e.qos : max_qos,
                                     .no_local = e.no_local };
-        if (send.ptr[i])
-            broker_send_retained(c->broker, c->session, e.filter, &sub);
+        if (send.ptr[i] && !owed_add(c->session, e.filter, &sub))
+            broker_count_drop(c->broker, BROKER_DROP_INTERNAL);
     }
+    if (c->session)
+        session_pump(c->session);
 }
 
 void client_handle_subscribe(struct client *c, const struct mqtt_frame *f)
@@ -248,6 +251,7 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
     struct sl_cursor list = sl_cursor(p.list);
     for (struct sl_slice filter; mqtt_unsubscribe_next(&list, &filter);) {
         bool existed = subs_remove(&c->broker->subs, c->session, filter);
+        owed_forget(c->session, filter); /* [MQTT-3.10.4-2] */
         sl_buf_put_u8(&codes, existed ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED);
     }
     struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };

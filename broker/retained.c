@@ -3,7 +3,10 @@
 
 #include <stdlib.h>
 
-enum { NODE_BYTES = 128 }; /* about what a level takes in the tree */
+enum {
+    NODE_BYTES = 128,    /* about what a level takes in the tree */
+    PURGE_STEPS = 50000, /* at a time: some milliseconds */
+};
 
 static void drop_value(struct retained *r, struct trie_node *n)
 {
@@ -39,51 +42,28 @@ enum retained_result retained_set(struct retained *r, struct sl_msg *m, uint64_t
         return RETAINED_FULL;
     }
     n->value = sl_msg_ref(m);
+    n->stamp = r->epoch;
     r->count++;
     r->expiring += m->expiry_s != SL_MSG_NO_EXPIRY;
     r->bytes += sl_msg_size(m);
     return RETAINED_DONE;
 }
 
-struct expired {
-    int64_t now_mono_ms;
-    struct trie_node **nodes;
-    uint64_t count;
-};
-
-static void note_expired(void *ctx, struct trie_node *n)
+bool retained_purge(struct retained *r, int64_t now_mono_ms)
 {
-    struct expired *e = ctx;
-    if (sl_msg_expired(n->value, e->now_mono_ms))
-        e->nodes[e->count++] = n;
-}
-
-void retained_purge(struct retained *r, int64_t now_mono_ms)
-{
-    struct expired e = { .now_mono_ms = now_mono_ms };
-    if (r->expiring == 0 || !(e.nodes = calloc(r->expiring, sizeof(struct trie_node *))))
-        return; /* without memory, another time */
-    trie_match_filter(&r->trie, sl_str("#"), note_expired, &e);
-    for (uint64_t i = 0; i < e.count; i++)
-        forget(r, e.nodes[i]); /* prunes nodes without a value only: the others are still there */
-    free(e.nodes);
-}
-
-struct visit {
-    retained_visit_fn *fn;
-    void *ctx;
-};
-
-static void visit_node(void *ctx, struct trie_node *n)
-{
-    const struct visit *v = ctx;
-    v->fn(v->ctx, n->value);
-}
-
-void retained_match(struct retained *r, struct sl_slice filter, retained_visit_fn *visit, void *ctx)
-{
-    struct visit v = { visit, ctx };
-    trie_match_filter(&r->trie, filter, visit_node, &v);
+    if (r->expiring == 0 && !r->purging)
+        return true;
+    if (!r->purging)
+        trie_cursor_begin(&r->purge, &r->trie, sl_str("#"));
+    r->purging = true;
+    for (int i = 0; i < PURGE_STEPS && r->purge.at; i++) {
+        struct trie_node *n = r->purge.at;
+        if (n->value && sl_msg_expired(n->value, now_mono_ms))
+            drop_value(r, n); /* the step leaves the node, which prunes it */
+        trie_cursor_step(&r->purge);
+    }
+    r->purging = r->purge.at != NULL;
+    return !r->purging;
 }
 
 static void unref_value(void *value)

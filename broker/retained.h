@@ -6,7 +6,10 @@
 #include "trie.h"
 
 struct retained {
-    struct trie trie; /* values: struct sl_msg, one reference each */
+    struct trie trie; /* values: struct sl_msg, one reference each; stamped with the epoch */
+    uint32_t epoch;   /* begins anew with each subscription that is sent them */
+    struct trie_cursor purge; /* looks for what has expired */
+    bool purging;
     uint64_t count;
     uint64_t expiring; /* of them, those with a message expiry */
     uint64_t bytes;    /* of the messages */
@@ -20,13 +23,9 @@ enum retained_result { RETAINED_DONE, RETAINED_FULL, RETAINED_NO_MEMORY };
  */
 SL_NODISCARD enum retained_result retained_set(struct retained *r, struct sl_msg *m,
                                                uint64_t bytes_max);
-/* Forget those whose message expiry has passed. */
-void retained_purge(struct retained *r, int64_t now_mono_ms);
-/* Visits the retained messages that fit a valid filter; the visitor must not change the retained
- * messages. */
-typedef void retained_visit_fn(void *ctx, struct sl_msg *m);
-void retained_match(struct retained *r, struct sl_slice filter, retained_visit_fn *visit,
-                    void *ctx);
+/* Look at some more of them and forget those whose message expiry has passed; true when all have
+ * been looked at. To be called again, soon, until then. */
+bool retained_purge(struct retained *r, int64_t now_mono_ms);
 void retained_free(struct retained *r);
 
 #endif

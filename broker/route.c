@@ -168,42 +168,6 @@ void broker_drop_internal(struct broker *b)
     free(b->internal);
 }
 
-/* ---- retained messages ---- */
-
-struct retained_send {
-    struct broker *broker;
-    struct session *session;
-    const struct subscription *sub;
-    struct subids *ids;
-};
-
-static void send_one_retained(void *ctx, struct sl_msg *m)
-{
-    const struct retained_send *r = ctx;
-    bool own = r->sub->no_local && m->origin == r->session->origin; /* [MQTT-3.8.3-3] */
-    if (own || sl_msg_expired(m, broker_now(r->broker)))
-        return;
-    struct delivery d = {
-        .msg = m,
-        .ids = r->ids,
-        .qos = r->sub->qos < m->qos ? r->sub->qos : m->qos,
-        .retain = true,
-    };
-    session_deliver(r->session, &d, NULL);
-}
-
-void broker_send_retained(struct broker *b, struct session *s, struct sl_slice filter,
-                          const struct subscription *sub)
-{
-    struct retained_send r = { b, s, sub, NULL };
-    if (!subids_of(sub->id, &r.ids)) {
-        broker_count_drop(b, BROKER_DROP_INTERNAL);
-        return;
-    }
-    retained_match(&b->retained, filter, send_one_retained, &r);
-    subids_unref(r.ids);
-}
-
 /* ---- taps ---- */
 
 struct broker_tap *broker_tap(struct broker *b, struct sl_slice filter, broker_tap_fn *fn,

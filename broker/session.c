@@ -3,6 +3,7 @@
 
 #include "broker_internal.h"
 #include "client.h"
+#include "owed.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -97,6 +98,7 @@ void session_free(struct session *s)
     s->broker->stats.queued -= s->queue.count;
     ring_free(&s->window);
     ring_free(&s->queue);
+    owed_free(s);
     acks_orphan(s);
     qos2_free(s);
     sl_msg_unref(s->will);
@@ -290,6 +292,15 @@ void session_deliver(struct session *s, const struct delivery *wanted, struct fr
         enqueue(s, d);
 }
 
+bool session_offer(struct session *s, const struct delivery *d)
+{
+    bool room = d->qos == 0 ? s->client && client_make_room(s->client)
+                            : s->queue.count == 0 && window_has_room(s, (uint32_t)s->next_sequence);
+    if (room)
+        session_deliver(s, d, NULL);
+    return room;
+}
+
 enum session_room session_room(const struct session *s, uint8_t qos, size_t size)
 {
     if (!s->client)
@@ -343,6 +354,8 @@ void session_pump(struct session *s)
         }
         send_in_window(s, d, NULL);
     }
+    if (s->owed)
+        owed_pump(s);
 }
 
 /* A new connection begins with an empty receive window [MQTT-4.9.0-1]: what an earlier one left

@@ -10,6 +10,7 @@
 #include "subs.h"
 
 struct client;
+struct owed;
 
 /* A message on its way to this client. Deliveries are numbered in the order in which they are to go
  * out; the packet id follows from the number, so that what is sent again after a restart has the id
@@ -68,6 +69,7 @@ struct session {
     uint32_t qos2_open;
     struct broker_ack *acks; /* held back, in no order */
 
+    struct owed *owed;   /* retained messages for new subscriptions; NULL: none */
     struct sl_msg *will; /* waiting for its delay after a lost connection */
     int64_t will_due_ms;
 
@@ -99,6 +101,9 @@ void session_free(struct session *s);
 /* Hand over a message to be delivered; its references stay the caller's. frames shares encodings
  * between receivers (NULL: none). */
 void session_deliver(struct session *s, const struct delivery *d, struct frame_cache *frames);
+/* The same, unless it would have to wait: then false, and nothing is done. Making room may end the
+ * connection, which is false as well. */
+SL_NODISCARD bool session_offer(struct session *s, const struct delivery *d);
 /* How well a session could take a message now, best first. Nothing is sent to find out. */
 enum session_room {
     SESSION_NOW,   /* it would be sent */

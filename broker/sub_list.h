@@ -18,9 +18,6 @@ struct sub_list {
 /* Room for one more element in an array that grows by doubling. */
 SL_NODISCARD bool sub_array_room(void **array, uint32_t count, size_t element);
 
-/* The encoded identifier, or NULL for 0. False when memory is out. */
-SL_NODISCARD bool subids_of(uint32_t id, struct subids **ret);
-
 void topic_cache_free(struct subs *s);
 
 #endif

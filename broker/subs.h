@@ -42,6 +42,8 @@ static inline struct subids *subids_ref(struct subids *ids)
     return ids;
 }
 void subids_unref(struct subids *ids); /* accepts NULL */
+/* One encoded identifier, or NULL for 0. False when memory is out. */
+SL_NODISCARD bool subids_of(uint32_t id, struct subids **ret);
 
 struct subscription {
     struct session *session;

@@ -33,6 +33,31 @@ struct trie_node *trie_find(const struct trie *t, struct sl_slice topic)
     return n;
 }
 
+static void append_child(struct trie_node *parent, struct trie_node *n)
+{
+    struct trie_node *first = parent->first_child;
+    if (!first) {
+        parent->first_child = n->prev = n;
+        return;
+    }
+    n->prev = first->prev;
+    first->prev->next = n;
+    first->prev = n;
+}
+
+static void remove_child(struct trie_node *parent, struct trie_node *n)
+{
+    struct trie_node *first = parent->first_child;
+    if (n == first)
+        parent->first_child = n->next;
+    else
+        n->prev->next = n->next;
+    if (n->next)
+        n->next->prev = n->prev;
+    else if (n != first)
+        first->prev = n->prev;
+}
+
 static struct trie_node *node_new(struct trie *t, struct trie_node *parent, struct sl_slice level)
 {
     struct trie_node *n = calloc(1, sizeof *n + level.len);
@@ -46,6 +71,8 @@ static struct trie_node *node_new(struct trie *t, struct trie_node *parent, stru
         free(n);
         return NULL;
     }
+    if (parent)
+        append_child(parent, n);
     t->nodes++;
     return n;
 }
@@ -92,12 +119,14 @@ size_t trie_path(const struct trie_node *n, uint8_t *buf, size_t size)
 
 void trie_prune(struct trie *t, struct trie_node *n)
 {
-    while (n && !n->value && n->children.count == 0) {
+    while (n && !n->value && n->children.count == 0 && n->pins == 0) {
         struct trie_node *parent = n->parent;
-        if (parent)
+        if (parent) {
+            remove_child(parent, n);
             sl_map_remove(&parent->children, level_of, n);
-        else
+        } else {
             t->root = NULL;
+        }
         free(n);
         t->nodes--;
         n = parent;
@@ -106,9 +135,10 @@ void trie_prune(struct trie *t, struct trie_node *n)
 
 static void free_below(struct trie_node *n, void (*free_value)(void *value))
 {
-    struct trie_node *child;
-    for (uint32_t i = 0; (child = sl_map_next(&n->children, &i));)
+    for (struct trie_node *child = n->first_child, *next; child; child = next) {
+        next = child->next;
         free_below(child, free_value);
+    }
     sl_map_free(&n->children);
     if (n->value)
         free_value(n->value);
@@ -159,48 +189,4 @@ void trie_match_topic(const struct trie *t, struct sl_slice topic, trie_visit_fn
     bool dollar = topic.len > 0 && topic.ptr[0] == '$'; /* [MQTT-4.7.2-1] */
     if (t->root)
         match_topic(&w, t->root, sl_levels(topic), !dollar);
-}
-
-static void visit_below(const struct walk *w, const struct trie_node *n, bool dollar_too)
-{
-    struct trie_node *child;
-    for (uint32_t i = 0; (child = sl_map_next(&n->children, &i));) {
-        if (!dollar_too && child->level_len > 0 && child->level[0] == '$')
-            continue;
-        visit_value(w, child);
-        visit_below(w, child, true);
-    }
-}
-
-static void match_filter(const struct walk *w, struct trie_node *n, struct sl_levels it, bool first)
-{
-    struct sl_slice level;
-    if (!sl_levels_next(&it, &level)) {
-        visit_value(w, n);
-        return;
-    }
-    if (sl_slice_eq(level, sl_str("#"))) {
-        if (!first)
-            visit_value(w, n); /* the parent level */
-        visit_below(w, n, !first);
-        return;
-    }
-    if (!sl_slice_eq(level, sl_str("+"))) {
-        struct trie_node *child = trie_child(n, level);
-        if (child)
-            match_filter(w, child, it, false);
-        return;
-    }
-    struct trie_node *child;
-    for (uint32_t i = 0; (child = sl_map_next(&n->children, &i));)
-        if (!first || child->level_len == 0 || child->level[0] != '$')
-            match_filter(w, child, it, false);
-}
-
-void trie_match_filter(const struct trie *t, struct sl_slice filter, trie_visit_fn *visit,
-                       void *ctx)
-{
-    struct walk w = { visit, ctx };
-    if (t->root && trie_depth_ok(filter))
-        match_filter(&w, t->root, sl_levels(filter), true);
 }
