@@ -2,6 +2,7 @@
 #ifndef BROKER_INTERNAL_H
 #define BROKER_INTERNAL_H
 
+#include "conn_tls.h"
 #include "frames.h"
 #include "outq.h"
 #include "retained.h"
@@ -37,6 +38,7 @@ struct broker {
     struct client *dirty;
     uint8_t
         *read_buffer; /* one for all connections: input is parsed out of it before the next read */
+    struct tls_shakes tls_shakes;
     struct outq_pool pool;
     struct frame_cache frames;
     struct owed *hungry; /* sessions whose retained messages go on next turn */

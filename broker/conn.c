@@ -3,6 +3,7 @@
 
 #include "broker_internal.h"
 #include "client.h"
+#include "conn_tls.h"
 
 #include "base/log.h"
 
@@ -20,6 +21,7 @@ enum {
     STUCK_MS = 60000,       /* a peer that takes not one byte of its output for this long is cut */
     KEEP_ALIVE_S = 300,     /* TCP's own, for peers that vanish without MQTT's */
     TLS_CHUNK = 128 * 1024, /* encrypted at a time, so that output is not in memory twice */
+    TLS_IDLE_MS = 5000,     /* then its buffers are given back */
 };
 
 /* A connection. libuv points into it until its handle is closed; then client_fini() and free. */
@@ -31,8 +33,7 @@ struct conn {
         uv_tcp_t tcp;
         uv_pipe_t pipe;
     } u;
-    struct tls_session *tls;
-    struct sl_buf wire; /* TLS: encrypted bytes to send */
+    struct conn_tls *tls; /* NULL for plain */
     struct write *writing;
     size_t stuck_at; /* what was left of it, and since when */
     int64_t stuck_since_ms;
@@ -68,8 +69,7 @@ static void on_conn_closed(uv_handle_t *h)
     struct broker *b = n->client.broker;
     assert(!n->writing);
     client_fini(&n->client);
-    tls_session_free(n->tls);
-    sl_buf_free(&n->wire);
+    conn_tls_end(b, n->tls, n->address);
     free(n);
     broker_release(b);
 }
@@ -212,7 +212,8 @@ static void flush_plain(struct conn *n)
         if ((size_t)sent == total)
             continue;
         count_out(n, outq_left(q));
-        write_rest(n, q, &n->wire, 0);
+        struct sl_buf no_wire = { 0 };
+        write_rest(n, q, &no_wire, 0);
         return;
     }
     outq_release(q, &n->client.broker->pool);
@@ -222,12 +223,12 @@ static void flush_plain(struct conn *n)
 static bool encrypt_some(struct conn *n)
 {
     struct outq *q = &n->client.out;
-    while (outq_left(q) > 0 && n->wire.len < TLS_CHUNK) {
+    while (outq_left(q) > 0 && n->tls->wire.len < TLS_CHUNK) {
         struct outq_iov iov[OUTQ_IOV_MAX];
         (void)outq_iov(q, iov); /* at least one */
-        size_t room = TLS_CHUNK - n->wire.len;
+        size_t room = TLS_CHUNK - n->tls->wire.len;
         struct sl_slice plain = { iov[0].ptr, iov[0].len < room ? iov[0].len : room };
-        if (tls_session_write(n->tls, plain, &n->wire, NULL) != SL_OK)
+        if (tls_session_write(n->tls->session, plain, &n->tls->wire, NULL) != SL_OK)
             return false;
         outq_advance(q, plain.len);
     }
@@ -235,7 +236,7 @@ static bool encrypt_some(struct conn *n)
         return true;
     outq_release(q, &n->client.broker->pool);
     if (n->ending && !n->said_goodbye)
-        tls_session_close(n->tls, &n->wire);
+        tls_session_close(n->tls->session, &n->tls->wire);
     n->said_goodbye = n->ending;
     return true;
 }
@@ -243,7 +244,7 @@ static bool encrypt_some(struct conn *n)
 /* True when the socket took all of it. */
 static bool send_wire(struct conn *n)
 {
-    uv_buf_t buf = uv_buf_init((char *)n->wire.ptr, (unsigned)n->wire.len);
+    uv_buf_t buf = uv_buf_init((char *)n->tls->wire.ptr, (unsigned)n->tls->wire.len);
     int sent = uv_try_write(&n->u.stream, &buf, 1);
     if (sent == UV_EAGAIN)
         sent = 0;
@@ -251,25 +252,25 @@ static bool send_wire(struct conn *n)
         conn_close_now(n);
         return false;
     }
-    count_out(n, n->wire.len);
-    if ((size_t)sent == n->wire.len) {
-        sl_buf_free(&n->wire);
+    count_out(n, n->tls->wire.len);
+    if ((size_t)sent == n->tls->wire.len) {
+        sl_buf_free(&n->tls->wire);
         return true;
     }
     struct outq none = { 0 }; /* the rest of the output stays where it is */
-    write_rest(n, &none, &n->wire, (size_t)sent);
+    write_rest(n, &none, &n->tls->wire, (size_t)sent);
     return false;
 }
 
 static void flush_tls(struct conn *n)
 {
     do {
-        bool failed = tls_session_established(n->tls) && !encrypt_some(n);
-        if (failed || n->wire.failed) {
+        bool failed = conn_tls_established(n->tls) && !encrypt_some(n);
+        if (failed || n->tls->wire.failed) {
             conn_close_now(n);
             return;
         }
-    } while (n->wire.len > 0 && send_wire(n) && outq_left(&n->client.out) > 0);
+    } while (n->tls->wire.len > 0 && send_wire(n) && outq_left(&n->client.out) > 0);
 }
 
 static void conn_flush(struct client *c)
@@ -293,50 +294,48 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
     const struct conn *n = h->data;
-    *buf = uv_buf_init((char *)n->client.broker->read_buffer, BROKER_READ_SIZE);
+    struct broker *b = n->client.broker;
+    bool wait = n->tls && conn_tls_must_wait(n->tls, &b->tls_shakes);
+    *buf = uv_buf_init((char *)b->read_buffer, wait ? 0 : BROKER_READ_SIZE);
 }
 
 static void take_cert_name(struct conn *n)
 {
     char name[256];
-    struct sl_slice cn = tls_session_peer_name(n->tls, name, sizeof name);
-    if (cn.len == 0 || n->client.username)
+    if (!tls_session_has_cert(n->tls->session))
         return;
-    n->client.username = sl_slice_dup(cn);
+    struct sl_slice cn = tls_session_peer_name(n->tls->session, name, sizeof name);
+    if (cn.len == 0)
+        conn_tls_tell(n->client.broker, n->address,
+                      "the client's certificate has no common name that could be a user name");
+    else
+        n->client.username = sl_slice_dup(cn);
     n->client.cert_name = n->client.username != NULL;
-}
-
-static void log_tls_failure(struct conn *n, const struct sl_err *err)
-{
-    struct sl_kv kv[] = { SL_KV_STR("from", n->address), SL_KV_END };
-    sl_log(SL_INFO, "broker", kv, "TLS: %s", err->text);
 }
 
 static void feed_tls(struct conn *n, struct sl_slice bytes)
 {
     struct sl_buf plain = { 0 };
-    struct sl_err err = { 0 };
-    enum sl_code rc = tls_session_feed(n->tls, bytes, &plain, &n->wire, &err);
-    if (n->username_from_cert && tls_session_established(n->tls))
+    bool shaking = !conn_tls_established(n->tls);
+    enum sl_code rc = conn_tls_feed(n->client.broker, n->tls, bytes, &plain, n->address);
+    if (shaking && n->username_from_cert && conn_tls_established(n->tls))
         take_cert_name(n);
     if (plain.len > 0)
         client_receive(&n->client, sl_buf_slice(&plain));
     sl_buf_free(&plain);
-    if (n->wire.len > 0)
+    if (n->tls->wire.len > 0)
         broker_mark_dirty(n->client.broker, &n->client);
-    if (rc == SL_OK)
-        return;
-    if (rc != SL_CLOSED)
-        log_tls_failure(n, &err);
-    client_close(&n->client, 0, NULL); /* an alert in `wire` goes out first */
+    if (rc != SL_OK)
+        client_close(&n->client, 0, NULL); /* an alert in `wire` goes out first */
 }
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct conn *n = stream->data;
-    if (size == 0 || n->closing)
+    if (size == 0 || size == UV_ENOBUFS || n->closing) /* ENOBUFS: a handshake that waits */
         return;
     if (size < 0) {
+        conn_tls_cut(n->client.broker, n->tls, n->address);
         conn_close_now(n); /* the peer has closed, or reset: either way nothing more can be said */
         return;
     }
@@ -401,7 +400,7 @@ static void on_orphan_closed(uv_handle_t *h)
 {
     struct conn *n = h->data;
     struct broker *b = n->client.broker;
-    tls_session_free(n->tls);
+    conn_tls_end(b, n->tls, n->address);
     free(n);
     broker_release(b);
 }
@@ -415,7 +414,7 @@ static bool conn_start(struct conn *n, struct broker *b, const struct conn_optio
         (void)uv_tcp_keepalive(&n->u.tcp, 1, KEEP_ALIVE_S); /* without it only later found dead */
     }
     n->username_from_cert = o->username_from_cert;
-    if (o->tls && tls_session_new(&n->tls, o->tls, NULL, NULL) != SL_OK)
+    if (o->tls && !(n->tls = conn_tls_new(o->tls)))
         return false;
     if (!client_open(&n->client, b, &conn_transport))
         return false;
@@ -469,7 +468,11 @@ static void conn_check_time(struct conn *n, int64_t now)
 {
     if (n->ending && now >= n->give_up_ms)
         conn_close_now(n);
-    if (n->closing || !n->writing)
+    if (n->closing)
+        return;
+    if (n->tls && n->tls->session && now - n->client.last_in_ms >= TLS_IDLE_MS)
+        tls_session_trim(n->tls->session);
+    if (!n->writing)
         return;
     n->client.unsent = left_to_write(n);
     size_t left = n->client.unsent + left_to_send(n);
@@ -486,6 +489,7 @@ static void conn_check_time(struct conn *n, int64_t now)
 void conns_tick(struct broker *b)
 {
     int64_t now = broker_now(b);
+    tls_shakes_tick(b, now);
     for (uint32_t i = 0; i < b->client_count; i++)
         if (b->clients[i]->transport == &conn_transport)
             conn_check_time(conn_of(b->clients[i]), now);

@@ -8,6 +8,7 @@
 #   expired       as server, until 2020                    future       as server, from 2090
 #   expired-device                                         revoked      CN=device-99, listed in ca.crl
 #   chained       as server, issued by a sub-CA; chained.crt holds both
+#   other-server  as server, from other-ca
 #   nameless      for clients: O=Somebody and an alternative name, no CN
 #   until-2040    CN=device-40, for clients, ends at the beginning of 2040
 #   future-device as device, from 2085
@@ -98,6 +99,7 @@ issue ca expired-device device-01 "$client" 20190101000000Z 20200101000000Z
 issue ca future-device device-01 "$client" 20850101000000Z 20950101000000Z
 issue ca revoked device-99 "$client"
 issue other-ca other-device device-01 "$client"
+issue other-ca other-server localhost "$server"
 issue ca nameless /O=Somebody "${client}subjectAltName=DNS:device-07\n"
 issue ca until-2040 device-40 "$client" "$now_start" 20400101000000Z
 issue ca sub-ca "Sluice test sub-CA" \

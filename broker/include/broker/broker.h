@@ -160,6 +160,7 @@ const char *broker_drop_name(enum broker_drop d);
 struct broker_stats {
     uint32_t clients, clients_max, sessions, sessions_offline;
     uint64_t connections_total, connections_refused;
+    uint64_t tls_full, tls_resumed, tls_failed; /* handshakes */
     uint64_t subscriptions, retained;
     uint64_t messages_in, messages_out; /* packets of all kinds */
     uint64_t publish_in, publish_out, bytes_in, bytes_out;
