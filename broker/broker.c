@@ -1,6 +1,7 @@
 /* broker.c - the broker's life, its loop turn, its clients and sessions. Routing is in route.c. */
 #include "broker_internal.h"
 
+#include "access.h"
 #include "client.h"
 #include "conn.h"
 #include "listener.h"
@@ -21,6 +22,7 @@ const char *broker_drop_name(enum broker_drop d)
         [BROKER_DROP_SLOW_READER] = "slow_reader", [BROKER_DROP_QUEUE_FULL] = "queue_full",
         [BROKER_DROP_EXPIRED] = "expired",         [BROKER_DROP_TOO_LARGE] = "too_large",
         [BROKER_DROP_INTERNAL] = "internal",       [BROKER_DROP_RETAINED] = "retained_full",
+        [BROKER_DROP_DENIED] = "denied",
     };
     return names[d];
 }
@@ -41,7 +43,7 @@ int64_t broker_wall(struct broker *b)
 
 bool broker_add_client(struct broker *b, struct client *c)
 {
-    if (b->client_count >= b->options.max_connections || b->closing)
+    if (b->closing)
         return false;
     if (b->client_count == b->client_cap) {
         uint32_t cap = b->client_cap ? b->client_cap * 2 : 16;
@@ -51,6 +53,8 @@ bool broker_add_client(struct broker *b, struct client *c)
         b->clients = larger;
         b->client_cap = cap;
     }
+    if (!bounds_open(b, c))
+        return false;
     c->index = b->client_count;
     b->clients[b->client_count++] = c;
     b->stats.connections_total++;
@@ -62,14 +66,19 @@ bool broker_add_client(struct broker *b, struct client *c)
 void broker_remove_client(struct broker *b, struct client *c)
 {
     assert(b->clients[c->index] == c);
+    bounds_close(b, c);
     struct client *last = b->clients[--b->client_count];
     b->clients[c->index] = last;
     last->index = c->index;
 }
 
-void broker_publish_will(struct broker *b, struct sl_msg *will)
+void broker_publish_will(struct broker *b, struct session *s, struct sl_msg *will)
 {
     assert(will->refs == 1);
+    if (!access_may_publish(s, sl_msg_topic(will))) { /* the list may have changed since CONNECT */
+        broker_count_drop(b, BROKER_DROP_DENIED);
+        return;
+    }
     will->mono_ms = broker_now(b); /* its expiry begins now, not with CONNECT */
     will->wall_ms = broker_wall(b);
     if (!broker_publish(b, will))
@@ -82,7 +91,7 @@ void broker_bury(struct broker *b, struct session *s)
     sl_map_remove(&b->sessions, session_key, s);
     subs_remove_all(&b->subs, s);
     if (s->will) /* the session's end sends it [MQTT-3.1.2-8] */
-        broker_publish_will(b, s->will);
+        broker_publish_will(b, s, s->will);
     if (b->buried_count == b->buried_cap) {
         uint32_t cap = b->buried_cap ? b->buried_cap * 2 : 16;
         struct session **larger = realloc(b->buried, cap * sizeof(struct session *));
@@ -165,7 +174,7 @@ static void send_due_will(struct broker *b, struct session *s, int64_t now)
 {
     if (s->client || !s->will || now < s->will_due_ms)
         return;
-    broker_publish_will(b, s->will);
+    broker_publish_will(b, s, s->will);
     sl_msg_unref(s->will);
     s->will = NULL;
 }
@@ -197,6 +206,7 @@ static void on_tick(uv_timer_t *h)
         client_check_time(b->clients[i], now);
     listeners_tick(b);
     conns_tick(b);
+    bounds_tick(b);
     expire_sessions(b, now);
     if (now >= b->purge_due_ms && retained_purge(&b->retained, now))
         b->purge_due_ms = now + RETAINED_PURGE_MS;
@@ -255,6 +265,8 @@ void broker_release(struct broker *b)
     outq_pool_free(&b->pool);
     sl_map_free(&b->sessions);
     free(b->clients);
+    bounds_free(&b->bounds);
+    acl_unref(b->acl);
     free(b->read_buffer);
     if (b->closed)
         b->closed(b->closed_ctx);
@@ -315,6 +327,7 @@ void broker_get_stats(const struct broker *b, struct broker_stats *ret)
     ret->sessions_offline = ret->sessions - ret->clients;
     ret->subscriptions = b->subs.count;
     ret->retained = b->retained.count;
+    ret->unfinished = b->bounds.unfinished_count;
 }
 
 void broker_visit_topics(const struct broker *b,

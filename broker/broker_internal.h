@@ -2,6 +2,7 @@
 #ifndef BROKER_INTERNAL_H
 #define BROKER_INTERNAL_H
 
+#include "bounds.h"
 #include "conn_tls.h"
 #include "frames.h"
 #include "outq.h"
@@ -29,6 +30,8 @@ struct broker {
     struct broker_options options;
     struct subs subs;
     struct retained retained;
+    struct acl *acl; /* NULL: everything is allowed */
+    struct bounds bounds;
     struct sl_map sessions;
     struct session **buried; /* ended during this turn; freed at its end */
     uint32_t buried_count, buried_cap;
@@ -86,8 +89,8 @@ void broker_remove_client(struct broker *b, struct client *c);
 void broker_mark_dirty(struct broker *b, struct client *c);
 /* The session ends: out of the map and the tree now, freed at the end of the turn. */
 void broker_bury(struct broker *b, struct session *s);
-/* A will's time has come; nobody else has seen it yet. */
-void broker_publish_will(struct broker *b, struct sl_msg *will);
+/* The time of s's will has come; nobody else has seen it yet. */
+void broker_publish_will(struct broker *b, struct session *s, struct sl_msg *will);
 void broker_flush(struct broker *b);
 /* One hold less; the last one ends the broker. */
 void broker_release(struct broker *b);

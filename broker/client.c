@@ -278,7 +278,7 @@ void client_detach(struct client *c, bool will)
             c->will = NULL;
             s->will_due_ms = s->offline_since_ms + (int64_t)c->will_delay_s * 1000;
         } else {
-            broker_publish_will(c->broker, c->will);
+            broker_publish_will(c->broker, s, c->will);
         }
     }
     sl_msg_unref(c->will);
@@ -313,15 +313,23 @@ void client_close(struct client *c, uint8_t reason, const char *why)
     }
     client_drop_exchange(c);
     c->state = CLIENT_CLOSING;
+    bounds_finished(c->broker, c);
     client_detach(c, !c->clean_disconnect);
     c->transport->close(c);
+}
+
+/* A connection that came to nothing. */
+static void client_give_up(struct client *c, enum broker_refusal why)
+{
+    bounds_refused(c->broker, why, c->transport->address(c), NULL);
+    client_close(c, 0, NULL);
 }
 
 void client_check_time(struct client *c, int64_t now)
 {
     bool unfinished = c->state == CLIENT_NEW || c->state == CLIENT_EXCHANGING;
     if (unfinished && now - c->opened_ms > c->broker->options.connect_timeout_ms)
-        client_close(c, 0, "no CONNECT within connect_timeout");
+        client_give_up(c, BROKER_REFUSED_TIMEOUT);
     else if (c->state == CLIENT_CONNECTED && c->keep_alive_ms && !c->held &&
              now - c->last_in_ms > c->keep_alive_ms)
         client_close(c, MQTT_RC_KEEP_ALIVE_TIMEOUT,

@@ -62,12 +62,14 @@ struct client {
     bool dirty, clean_disconnect;
     bool cert_name;                /* username comes from a verified certificate */
     bool quiet;                    /* Request Problem Information is 0: no reason strings */
+    bool nameless;                 /* ... from the client alone: nobody has checked it */
     uint16_t receive_max;          /* of the client */
     uint32_t max_packet;           /* the client's maximum packet size */
     uint32_t keep_alive_ms;        /* one and a half times the keep-alive; 0 for none */
     int64_t opened_ms, last_in_ms; /* monotonic */
     struct sl_msg *will;
     uint32_t will_delay_s;
+    uint32_t unfinished_at;   /* place in the broker's bounds until CONNECT is here */
     char *username;           /* or NULL */
     struct client_rare *rare; /* or NULL */
 
@@ -119,6 +121,9 @@ void client_send_disconnect(struct client *c, uint8_t reason, const char *why);
 /* CONNACK says no, then the connection ends: before a session there is no DISCONNECT to send
  * [MQTT-3.14.0-1]. */
 void client_refuse(struct client *c, enum mqtt_version v, uint8_t reason, const char *why);
+/* The same, counted as another kind of refusal than usual for this reason. */
+void client_refuse_for(struct client *c, enum mqtt_version v, uint8_t reason,
+                       enum broker_refusal refusal, const char *why);
 /* Whether what was appended from start on is no larger than the client takes. */
 bool client_fits(const struct client *c, size_t start);
 

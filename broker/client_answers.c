@@ -70,7 +70,24 @@ void client_send_disconnect(struct client *c, uint8_t reason, const char *why)
     mqtt_encode_disconnect(out, c->version, &d);
 }
 
+static enum broker_refusal refusal_of(uint8_t reason)
+{
+    switch (reason) {
+    case MQTT_RC_BAD_CREDENTIALS:
+    case MQTT_RC_NOT_AUTHORIZED: return BROKER_REFUSED_LOGIN;
+    case MQTT_RC_SERVER_BUSY: return BROKER_REFUSED_BUSY;
+    case MQTT_RC_SERVER_UNAVAILABLE: return BROKER_REFUSED_MEMORY;
+    }
+    return BROKER_REFUSED_REQUEST;
+}
+
 void client_refuse(struct client *c, enum mqtt_version v, uint8_t reason, const char *why)
+{
+    client_refuse_for(c, v, reason, refusal_of(reason), why);
+}
+
+void client_refuse_for(struct client *c, enum mqtt_version v, uint8_t reason,
+                       enum broker_refusal refusal, const char *why)
 {
     struct mqtt_connack ack = { .reason = v == MQTT_V5 ? reason : mqtt_connack_code_v3(reason) };
     struct sl_buf *out = client_out(c);
@@ -84,8 +101,8 @@ void client_refuse(struct client *c, enum mqtt_version v, uint8_t reason, const 
     }
     if (!client_fits(c, start)) /* [MQTT-3.1.2-24]: closing says it as well */
         out->len = start;
-    c->broker->stats.connections_refused++;
-    client_close(c, 0, why);
+    bounds_refused(c->broker, refusal, c->transport->address(c), why);
+    client_close(c, 0, NULL);
 }
 
 static void put_list_ack(struct sl_buf *out, enum mqtt_version v, enum mqtt_type type,

@@ -1,4 +1,5 @@
 /* client_connect.c - CONNECT: checks, authentication, take-over, session, CONNACK. */
+#include "access.h"
 #include "alias_out.h"
 #include "broker_internal.h"
 #include "client.h"
@@ -17,7 +18,8 @@
 struct broker_auth {
     struct client *client; /* NULL once it is gone */
     bool asking;           /* inside the hook */
-    bool answered, ok;
+    bool answered, nameless;
+    uint8_t reason; /* of the refusal; MQTT_RC_SUCCESS */
 };
 
 /* MQTT_RC_SUCCESS, or what is wrong with the will and client id. */
@@ -113,7 +115,7 @@ static struct session *find_session(struct client *c, struct sl_slice id, bool c
                      "session taken over by a new connection");
         s = sl_map_get(&b->sessions, session_key, id); /* ended with the old connection, perhaps */
     }
-    if (s && clean) {
+    if (s && (clean || access_is_foreign(c, s))) {
         broker_bury(b, s);
         s = NULL;
     }
@@ -220,13 +222,34 @@ static struct sl_slice assigned_id(char *buf, size_t size)
     return sl_bytes(buf, (size_t)n);
 }
 
+/* Asked before anything is done: whoever is refused does not end another connection. False:
+ * refused. */
+static bool will_allowed(struct client *c, const struct mqtt_connect *p, struct sl_slice id)
+{
+    if (!p->has_will)
+        return true;
+    switch (access_check_will(c, id, p->will.topic)) {
+    case ACCESS_WILL_FINE: return true;
+    case ACCESS_WILL_DENIED:
+        client_refuse_for(c, p->version, MQTT_RC_NOT_AUTHORIZED, BROKER_REFUSED_ACCESS,
+                          "its will is on a topic it may not publish to");
+        return false;
+    case ACCESS_NO_MEMORY: break;
+    }
+    client_refuse(c, p->version, MQTT_RC_SERVER_UNAVAILABLE, "out of memory for its access list");
+    return false;
+}
+
 void client_accept(struct client *c, const struct mqtt_connect *p)
 {
     char buf[32];
     bool present;
     struct sl_slice id = p->client_id.len > 0 ? p->client_id : assigned_id(buf, sizeof buf);
+    bounds_finished(c->broker, c);
+    if (!will_allowed(c, p, id))
+        return;
     struct session *s = find_session(c, id, p->clean_start, &present);
-    if (!s || !make_will(c, p, s)) {
+    if (!s || !access_attach(c, s) || !make_will(c, p, s)) {
         if (s && !present)
             broker_bury(c->broker, s);
         client_refuse(c, p->version, MQTT_RC_SERVER_UNAVAILABLE, "out of memory for a session");
@@ -257,7 +280,20 @@ void client_accept(struct client *c, const struct mqtt_connect *p)
     session_resume(s);
 }
 
-static void finish_auth(struct client *c, bool ok)
+/* The hook's answer for a CONNECT that names a user. */
+static void take_answer(struct client *c, const struct mqtt_connect *p,
+                        const struct broker_auth *answer)
+{
+    c->nameless = answer->nameless;
+    if (answer->reason == MQTT_RC_SUCCESS && (c->username = sl_slice_dup(p->username)))
+        client_accept(c, p);
+    else if (answer->reason == MQTT_RC_SERVER_BUSY)
+        client_refuse(c, p->version, answer->reason, "too many passwords to check");
+    else
+        client_refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
+}
+
+static void finish_auth(struct client *c, const struct broker_auth *answer)
 {
     struct mqtt_frame f;
     struct mqtt_connect p;
@@ -270,27 +306,41 @@ static void finish_auth(struct client *c, bool ok)
         client_close(c, 0, "out of memory for CONNECT");
         return;
     }
-    if (ok && !(c->username = sl_slice_dup(p.username)))
-        ok = false;
-    if (ok)
-        client_accept(c, &p);
-    else
-        client_refuse(c, p.version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
+    take_answer(c, &p, answer);
     sl_buf_consume(&c->in, f.size);
     client_release_input(c, HOLD_AUTH);
 }
 
+static void auth_answer(struct broker_auth *auth, uint8_t reason, bool nameless)
+{
+    auth->reason = reason;
+    auth->nameless = nameless;
+    auth->answered = true;
+    if (auth->asking)
+        return; /* the asker goes on by itself */
+    if (auth->client)
+        finish_auth(auth->client, auth);
+    free(auth);
+}
+
 void broker_auth_done(struct broker_auth *auth, bool ok)
 {
-    if (auth->asking) { /* answered at once: the asker goes on by itself */
-        auth->answered = true;
-        auth->ok = ok;
-        return;
-    }
-    struct client *c = auth->client;
-    free(auth);
-    if (c)
-        finish_auth(c, ok);
+    auth_answer(auth, ok ? MQTT_RC_SUCCESS : MQTT_RC_BAD_CREDENTIALS, false);
+}
+
+void broker_auth_nameless(struct broker_auth *auth)
+{
+    auth_answer(auth, MQTT_RC_SUCCESS, true);
+}
+
+void broker_auth_refuse(struct broker_auth *auth, uint8_t reason)
+{
+    auth_answer(auth, reason, false);
+}
+
+struct sl_slice broker_auth_address(const struct broker_auth *auth)
+{
+    return auth->client ? auth->client->transport->address(auth->client) : sl_str("");
 }
 
 void broker_auth_abandon(struct broker_auth *auth)
@@ -312,17 +362,15 @@ static void ask(struct client *c, const struct mqtt_connect *p)
     h->authenticate(h->ctx, auth, p->username, p->password);
     auth->asking = false;
     if (!auth->answered) {
+        bounds_finished(c->broker, c);
         c->auth = auth;
         c->state = CLIENT_AUTHENTICATING;
         client_hold_input(c, HOLD_AUTH);
         return;
     }
-    bool ok = auth->ok;
+    struct broker_auth answer = *auth;
     free(auth);
-    if (ok && (c->username = sl_slice_dup(p->username)))
-        client_accept(c, p);
-    else
-        client_refuse(c, p->version, MQTT_RC_BAD_CREDENTIALS, "bad user name or password");
+    take_answer(c, p, &answer);
 }
 
 void client_handle_connect(struct client *c, const struct mqtt_frame *f)

@@ -1,4 +1,5 @@
 /* client_publish.c - PUBLISH, SUBSCRIBE and UNSUBSCRIBE from a client. */
+#include "access.h"
 #include "broker_internal.h"
 #include "client.h"
 #include "client_rare.h"
@@ -63,12 +64,15 @@ static uint8_t check_publish(struct client *c, struct mqtt_publish *p, const cha
     return 0;
 }
 
-/* Whether the topic is one that clients may publish to; $-topics are the broker's own. */
-static uint8_t topic_refusal(struct sl_slice topic)
+/* Whether the topic is one that this client may publish to; $-topics are the broker's own. */
+static uint8_t topic_refusal(const struct client *c, struct sl_slice topic)
 {
     if (!trie_depth_ok(topic))
         return MQTT_RC_TOPIC_NAME_INVALID;
-    return topic.ptr[0] == '$' ? MQTT_RC_NOT_AUTHORIZED : 0;
+    if (topic.ptr[0] != '$' && access_may_publish(c->session, topic))
+        return 0;
+    broker_count_drop(c->broker, BROKER_DROP_DENIED);
+    return MQTT_RC_NOT_AUTHORIZED;
 }
 
 static bool route(struct client *c, const struct mqtt_publish *p, struct broker_receipt *receipt)
@@ -122,7 +126,7 @@ static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
     if (p->qos == 2 && repeated_qos2(c, p))
         return;
     struct broker_receipt receipt = { .session = c->session };
-    receipt.reason = topic_refusal(p->topic);
+    receipt.reason = topic_refusal(c, p->topic);
     if (!receipt.reason && p->qos == 2 && !session_qos2_add(c->session, p->packet_id))
         receipt.reason = MQTT_RC_QUOTA_EXCEEDED;
     if (!receipt.reason && !route(c, p, &receipt) && !receipt.reason && c->version == MQTT_V5)
@@ -152,7 +156,7 @@ void client_handle_publish(struct client *c, const struct mqtt_frame *f)
     c->broker->stats.publish_in++;
     if (p.qos > 0)
         take_acknowledged(c, &p);
-    else if (!topic_refusal(p.topic))
+    else if (!topic_refusal(c, p.topic))
         (void)route(c, &p, NULL); /* QoS 0: nobody is told whether somebody wanted it */
 }
 
@@ -164,6 +168,8 @@ static uint8_t check_entry(const struct client *c, const struct mqtt_sub_entry *
     if (!sl_utf8_valid(e->filter) || !share_split(e->filter, &text) ||
         !sl_filter_valid(text.filter) || !trie_depth_ok(text.filter))
         return c->version == MQTT_V5 ? MQTT_RC_TOPIC_FILTER_INVALID : MQTT_RC_UNSPECIFIED;
+    if (!access_may_subscribe(c->session, e->filter))
+        return c->version == MQTT_V5 ? MQTT_RC_NOT_AUTHORIZED : MQTT_RC_UNSPECIFIED;
     return 0;
 }
 

@@ -414,8 +414,10 @@ static bool conn_start(struct conn *n, struct broker *b, const struct conn_optio
         (void)uv_tcp_keepalive(&n->u.tcp, 1, KEEP_ALIVE_S); /* without it only later found dead */
     }
     n->username_from_cert = o->username_from_cert;
-    if (o->tls && !(n->tls = conn_tls_new(o->tls)))
+    if (o->tls && !(n->tls = conn_tls_new(o->tls))) {
+        bounds_refused(b, BROKER_REFUSED_MEMORY, sl_str(n->address), NULL);
         return false;
+    }
     if (!client_open(&n->client, b, &conn_transport))
         return false;
     n->reading = true;
@@ -437,7 +439,6 @@ bool conn_accept(struct broker *b, uv_stream_t *server, const struct conn_option
     n->client.broker = b;
     b->holds++;
     if (uv_accept(server, &n->u.stream) != 0 || !conn_start(n, b, o)) {
-        b->stats.connections_refused++;
         uv_close(&n->u.handle, on_orphan_closed);
         return true;
     }

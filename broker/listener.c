@@ -43,6 +43,7 @@ static void on_connection(uv_stream_t *stream, int status)
         return;
     if (l->accepted >= l->broker->options.connect_rate) {
         l->waiting = true; /* stays in the backlog until the next second */
+        l->broker->stats.rate_reached++;
         return;
     }
     accept_one(l);

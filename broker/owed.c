@@ -1,6 +1,7 @@
 /* owed.c - retained messages on their way to new subscriptions. */
 #include "owed.h"
 
+#include "access.h"
 #include "broker_internal.h"
 #include "client.h"
 #include "session.h"
@@ -134,7 +135,7 @@ static bool is_owed(const struct session *s, const struct owed_one *one)
         return false;
     if (one->no_local && m->origin == s->origin) /* [MQTT-3.8.3-3] */
         return false;
-    return !sl_msg_expired(m, broker_now(s->broker));
+    return !sl_msg_expired(m, broker_now(s->broker)) && access_may_receive(s, sl_msg_topic(m));
 }
 
 /* False: no room, or the connection ended in making some. */

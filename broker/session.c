@@ -1,6 +1,7 @@
 /* session.c - deliveries of a session: window, queue, acknowledgements. */
 #include "session.h"
 
+#include "access.h"
 #include "broker_internal.h"
 #include "client.h"
 #include "owed.h"
@@ -102,6 +103,7 @@ void session_free(struct session *s)
     acks_orphan(s);
     qos2_free(s);
     sl_msg_unref(s->will);
+    acl_view_free(s->access);
     free(s);
 }
 
@@ -347,8 +349,9 @@ void session_pump(struct session *s)
         struct delivery d = *ring_at(&s->queue, 0);
         ring_pop(&s->queue);
         forget_queued(s, &d);
-        if (sl_msg_expired(d.msg, broker_now(s->broker))) {
-            broker_count_drop(s->broker, BROKER_DROP_EXPIRED);
+        bool denied = !access_may_receive(s, sl_msg_topic(d.msg));
+        if (denied || sl_msg_expired(d.msg, broker_now(s->broker))) {
+            broker_count_drop(s->broker, denied ? BROKER_DROP_DENIED : BROKER_DROP_EXPIRED);
             delivery_drop(&d);
             continue;
         }

@@ -44,6 +44,7 @@ struct qos2_in {
 struct session {
     struct broker *broker;
     struct client *client;    /* attached connection or NULL */
+    struct acl_view *access;  /* NULL: no list, or its user is not known yet (access.c) */
     uint64_t origin;          /* identity for No Local; never reused */
     uint32_t expiry_s;        /* UINT32_MAX: never */
     int64_t offline_since_ms; /* monotonic, while client is NULL */
@@ -73,6 +74,7 @@ struct session {
     struct sl_msg *will; /* waiting for its delay after a lost connection */
     int64_t will_due_ms;
 
+    bool access_changed; /* what it has subscribed to or what waits may be older than its rights */
     uint16_t id_len;
     uint8_t client_id[];
 };

@@ -1,6 +1,7 @@
 /* share.c - groups of shared subscriptions: their members, and whose turn it is. */
 #include "share.h"
 
+#include "access.h"
 #include "broker_internal.h"
 #include "session.h"
 #include "sub_list.h"
@@ -150,6 +151,8 @@ static uint32_t choose(struct share_group *g, const struct sl_msg *m)
     for (uint32_t i = 0; i < g->count && best != SESSION_NOW; i++) {
         uint32_t at = g->turn + i < g->count ? g->turn + i : g->turn + i - g->count;
         const struct share_member *t = &g->members[at];
+        if (!access_may_receive(t->sub->session, sl_msg_topic(m)))
+            continue;
         enum session_room room = session_room(t->sub->session, qos_for(t, m->qos), sl_msg_size(m));
         if (room < best) {
             best = room;

@@ -132,6 +132,8 @@ void subs_remove_tap(struct subs *s, struct broker_tap *tap);
 
 /* The answer for a topic; valid until the next call. NULL when memory is out. */
 struct topic_entry *subs_lookup(struct subs *s, struct sl_slice topic);
+/* All answers are out of date: what sessions may receive has changed. */
+void subs_forget_answers(struct subs *s);
 /* Note a topic's last value. */
 void topic_entry_observe(struct topic_entry *e, struct sl_slice payload, int64_t wall_ms);
 

@@ -19,6 +19,17 @@ static void publish(struct broker *b, const char *topic, const char *text)
     sl_msg_unref(m);
 }
 
+static void publish_refused(struct broker *b, const struct broker_stats *s)
+{
+    char topic[64], text[32];
+    for (int i = 0; i < BROKER_REFUSALS; i++) {
+        (void)snprintf(topic, sizeof topic, "$SYS/broker/connections/refused/%s",
+                       broker_refusal_name((enum broker_refusal)i)); /* fits */
+        (void)snprintf(text, sizeof text, "%llu", (unsigned long long)s->refused[i]);
+        publish(b, topic, text);
+    }
+}
+
 void sys_publish(struct broker *b)
 {
     struct broker_stats s;
@@ -55,4 +66,5 @@ void sys_publish(struct broker *b)
         (void)snprintf(text, sizeof text, "%llu", (unsigned long long)numbers[i].value);
         publish(b, numbers[i].topic, text);
     }
+    publish_refused(b, &s);
 }

@@ -1,5 +1,6 @@
 /* topic_cache.c - the tree's answers by topic, bounded, each good until a subscription changes that
  * fits it. */
+#include "access.h"
 #include "session.h"
 #include "share.h"
 #include "sub_list.h"
@@ -137,6 +138,8 @@ static void join(struct answer *a, const struct subscription *sub)
 {
     struct topic_entry *e = a->entry;
     struct session *session = sub->session;
+    if (!access_may_receive(session, entry_topic(e)))
+        return;
     if (session->match_pass != a->subs->pass) {
         session->match_pass = a->subs->pass;
         session->match_index = e->match_count;
@@ -208,6 +211,11 @@ static bool still_good(const struct subs *s, struct topic_entry *e)
     }
     e->generation = s->generation;
     return true;
+}
+
+void subs_forget_answers(struct subs *s)
+{
+    s->generation += SUBS_CHANGES + 1; /* more changes than are known */
 }
 
 /* Drops the first entry, from the hand on, that was not used since the hand last passed. There must

@@ -130,6 +130,13 @@ static void finish_access(struct config_reader *r)
                                                                                  : CONFIG_WEB_NONE;
 }
 
+static void finish_broker(struct config_reader *r)
+{
+    struct config *c = r->config;
+    if (c->broker.max_connections_per_address == 0)
+        c->broker.max_connections_per_address = c->broker.max_connections;
+}
+
 /* ---- rules ---- */
 
 static void finish_output(struct config_output *o, const struct jsonc *node, const struct config *c)
@@ -251,6 +258,7 @@ void config_finish(struct config_reader *r)
     finish_cloud(r); /* needs the gateway's id */
     finish_listeners(r);
     finish_access(r); /* needs the listeners' addresses */
+    finish_broker(r);
     finish_rules(r);
     finish_gpio(r);
 }

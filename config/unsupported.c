@@ -10,8 +10,6 @@ static const struct {
     bool warning;
     const char *text;
 } rows[] = {
-    { "access.acl", NULL, false,
-      "access lists are not available in this version: every client could use every topic" },
     { "store.encryption_key", NULL, false,
       "encryption is not available in this version: payloads would lie on the disk as they are" },
     { "listeners[].protocol", "ws", false, "MQTT over WebSocket is not available in this version" },

@@ -142,22 +142,68 @@ static void check_listener(struct config_reader *r, const struct jsonc *node, si
 
 /* ---- access ---- */
 
+/* What stands behind a '%' that means nothing; 0 when all do. */
+static int unknown_placeholder(struct sl_slice filter)
+{
+    for (size_t i = 0; i < filter.len; i++) {
+        if (filter.ptr[i] != '%')
+            continue;
+        if (++i == filter.len)
+            return ' ';
+        if (!strchr("uc%", filter.ptr[i]))
+            return filter.ptr[i];
+    }
+    return 0;
+}
+
+/* Whether one of them can mean anything is asked of the text as it stands: no name that is put in
+ * adds a level or a wildcard. */
 static void check_filters(struct config_reader *r, const struct jsonc *list)
 {
     for (const struct jsonc *e = list && list->type == JSONC_LIST ? list->child : NULL; e;
-         e = e->next)
-        if (e->type == JSONC_STRING && !sl_filter_valid(e->text))
+         e = e->next) {
+        if (e->type != JSONC_STRING)
+            continue;
+        if (!sl_filter_valid(e->text))
             config_complain(r, false, e, NULL,
                             "not a topic filter ('+' stands for one whole level, '#' only at the "
                             "end)");
+        else if (sl_slice_starts(e->text, sl_str("$share/")))
+            config_complain(r, false, e, NULL,
+                            "a shared subscription is allowed by its filter: write it without "
+                            "$share/NAME/");
+        if (unknown_placeholder(e->text))
+            config_complain(
+                r, false, e, NULL,
+                "%%u stands for the user name, %%c for the client id and %%%% for '%%'; "
+                "nothing else follows a '%%'");
+    }
+}
+
+static bool says_something(const struct jsonc *node)
+{
+    const char *const keys[] = { "deny", "publish", "subscribe" };
+    bool found = false;
+    for (size_t i = 0; i < SL_ARRAY_LEN(keys); i++) {
+        const struct jsonc *list = jsonc_get(node, keys[i]);
+        found = found || (list && (list->type != JSONC_LIST || list->child));
+    }
+    return found;
 }
 
 static void check_acl(struct config_reader *r, const struct jsonc *node,
-                      const struct config_acl *acl)
+                      const struct config_acl *acl, bool names_checked)
 {
     if (acl->user && acl->anonymous)
         config_complain(r, false, node, "user",
                         "an entry is for users or for clients without a name, not for both");
+    if (!says_something(node) && !node->damaged)
+        config_complain(r, false, node, NULL,
+                        "an entry needs deny, publish or subscribe: this one says nothing");
+    if (acl->user && !names_checked)
+        config_complain(r, true, node, "user",
+                        "speaks for nobody: without users_file, and without a listener that takes "
+                        "names from certificates, nobody's name is checked");
     check_filters(r, jsonc_get(node, "deny"));
     check_filters(r, jsonc_get(node, "publish"));
     check_filters(r, jsonc_get(node, "subscribe"));
@@ -168,12 +214,12 @@ static void check_access(struct config_reader *r)
     const struct config *c = r->config;
     const struct jsonc *access = jsonc_get(r->doc.root, "access"), *node;
     validate_users_file(r, access, c->access.users_file);
-    struct validate_walk w = validate_walk(jsonc_get(access, "acl"));
-    for (size_t i; validate_next(&w, c->access.acl_count, &node, &i);)
-        check_acl(r, node, &c->access.acl[i]);
     bool by_certificate = false;
     for (size_t i = 0; i < c->listener_count; i++)
         by_certificate = by_certificate || c->listeners[i].username_from_cert;
+    struct validate_walk w = validate_walk(jsonc_get(access, "acl"));
+    for (size_t i; validate_next(&w, c->access.acl_count, &node, &i);)
+        check_acl(r, node, &c->access.acl[i], by_certificate || config_has(access, "users_file"));
     if (c->access.anonymous_set && !c->access.anonymous && !config_has(access, "users_file") &&
         !by_certificate)
         config_complain(r, true, access, "anonymous",

@@ -1,5 +1,6 @@
 /* cmd_check.c - `sluice check`: every problem of a configuration, one a line. Reads the file and
  * what it names; changes nothing. */
+#include "access_config.h"
 #include "cli.h"
 #include "commands.h"
 #include "rules_config.h"
@@ -43,6 +44,8 @@ int cmd_check(int argc, char **argv)
     struct config_problems problems = { 0 };
     enum sl_code rc = config_load(path, &c, &problems);
     bool fine = c && config_check_rules(c, &problems) && rc == SL_OK;
+    if (c)
+        config_check_access(c, &problems);
     print_problems(&problems, path);
     if (problems.count == 0 && fine && isatty(STDERR_FILENO))
         (void)fprintf(stderr, "%s: no problems\n", path); /* for people; silent in scripts */

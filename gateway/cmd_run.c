@@ -1,4 +1,5 @@
 /* cmd_run.c - sluice run: the configuration is read and checked, then the gateway runs. */
+#include "access_config.h"
 #include "cli.h"
 #include "commands.h"
 #include "gateway.h"
@@ -43,6 +44,8 @@ static int run_file(const char *path)
     struct config_problems problems = { 0 };
     enum sl_code rc = config_load(path, &c, &problems);
     bool rules_fine = c && config_check_rules(c, &problems);
+    if (c)
+        config_check_access(c, &problems);
     config_problems_sort(&problems);
     cli_print_problems(&problems, path);
     config_problems_free(&problems);

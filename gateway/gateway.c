@@ -365,8 +365,7 @@ static void free_rest(struct gateway *g)
 {
     events_stop();
     listeners_free(g->listeners);
-    logins_close(g->logins);
-    logins_close(g->web_logins);
+    throttle_free(&g->throttle);
     config_free(g->config);
     sl_close_fd(&g->lock_fd);
     free(g);
@@ -390,6 +389,8 @@ int gateway_run(struct config *config, const char *config_path)
     events_start(&g->events);
     init_loop_handles(g);
     run_loop(g);
+    logins_close(g->logins);
+    logins_close(g->web_logins);
     bool ended = loop_ends(g);
     int exit_code = g->exit_code;
     if (exit_code == 0)

@@ -34,6 +34,7 @@ struct gateway {
     struct web *web;       /* NULL without a web section */
     struct gpio *gpio;     /* NULL without lines */
     struct engine *engine;
+    struct throttle throttle;  /* of failed logins */
     struct logins *logins;     /* NULL without a users file */
     struct logins *web_logins; /* NULL: the same as logins */
     struct listeners *listeners;

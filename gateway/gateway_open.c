@@ -2,6 +2,8 @@
  * what they report. */
 #include "gateway.h"
 
+#include "access_config.h"
+
 #include "base/log.h"
 
 #include <limits.h>
@@ -75,8 +77,10 @@ static void authenticate(void *ctx, struct broker_auth *auth, struct sl_slice us
     struct gateway *g = ctx;
     if (g->logins)
         logins_check(g->logins, auth, user, password);
+    else if (g->anonymous)
+        broker_auth_nameless(auth); /* a name means nothing without a users file */
     else
-        broker_auth_done(auth, g->anonymous); /* a name means nothing without a users file */
+        broker_auth_done(auth, false);
 }
 
 enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
@@ -84,7 +88,8 @@ enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
     const struct config *c = g->config;
     g->anonymous = c->access.anonymous;
     if (c->access.users_file) {
-        enum sl_code rc = logins_open(&g->logins, &g->loop, c->access.users_file, err);
+        enum sl_code rc =
+            logins_open(&g->logins, &g->loop, g->clock, &g->throttle, c->access.users_file, err);
         if (rc != SL_OK)
             return rc;
     }
@@ -95,6 +100,8 @@ enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
         .version = SLUICE_VERSION,
         .anonymous = c->access.anonymous,
         .max_connections = c->broker.max_connections,
+        .max_per_address = c->broker.max_connections_per_address,
+        .max_unfinished = c->broker.max_unfinished_connections,
         .max_packet_size = (uint32_t)c->broker.max_packet_size, /* validated: at most 256 MiB */
         .max_inflight = c->broker.max_inflight,
         .receive_maximum = c->broker.receive_maximum,
@@ -109,7 +116,14 @@ enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
         .connect_rate = c->broker.connect_rate,
         .sys_interval_ms = c->broker.sys_interval_ms,
     };
-    return broker_open(&g->broker, &o, err);
+    struct acl *acl = NULL;
+    enum sl_code rc = access_list(c, &acl, err);
+    if (rc == SL_OK)
+        rc = broker_open(&g->broker, &o, err);
+    if (rc == SL_OK)
+        broker_set_acl(g->broker, acl);
+    acl_unref(acl);
+    return rc;
 }
 
 enum sl_code gateway_open_engine(struct gateway *g, struct sl_err *err)

@@ -2,14 +2,17 @@
  * mistake changes nothing. */
 #include "gateway.h"
 
+#include "access_config.h"
 #include "rules_config.h"
 
 #include "base/log.h"
+#include "broker/mqtt.h"
 
 /* What takes the old one's place. */
 struct fresh {
     struct logins *logins, *web_logins;
     struct engine_rules *rules;
+    struct acl *acl; /* NULL: everything is allowed */
 };
 
 static void log_problems(const struct config_problems *problems, const char *file)
@@ -28,6 +31,7 @@ static void discard(struct fresh *f)
     engine_discard(f->rules);
     logins_close(f->logins);
     logins_close(f->web_logins);
+    acl_unref(f->acl);
 }
 
 static enum sl_code prepare(struct gateway *g, const struct config *c, struct fresh *f,
@@ -35,19 +39,44 @@ static enum sl_code prepare(struct gateway *g, const struct config *c, struct fr
 {
     enum sl_code rc = SL_OK;
     if (c->access.users_file)
-        rc = logins_open(&f->logins, &g->loop, c->access.users_file, err);
+        rc = logins_open(&f->logins, &g->loop, g->clock, &g->throttle, c->access.users_file, err);
     if (rc == SL_OK && g->web && c->web.users_file)
-        rc = logins_open(&f->web_logins, &g->loop, c->web.users_file, err);
+        rc = logins_open(&f->web_logins, &g->loop, g->clock, &g->throttle, c->web.users_file, err);
+    if (rc == SL_OK)
+        rc = access_list(c, &f->acl, err);
     if (rc == SL_OK)
         rc = engine_prepare(g->engine, c, &f->rules, err);
     return rc;
+}
+
+/* Who may stay: nobody without a name when names are asked for now, and no user whose name or
+ * password has gone or was never checked. What a certificate says still holds. */
+struct staying {
+    const struct logins *now, *before;
+    bool anonymous;
+};
+
+static uint8_t may_stay(void *ctx, const struct broker_login *login)
+{
+    const struct staying *s = ctx;
+    if (login->from_cert)
+        return 0;
+    if (login->checked && s->now)
+        return logins_keep(s->now, s->before, login->username) ? 0 : MQTT_RC_ADMINISTRATIVE;
+    if (s->anonymous && (!login->username.ptr || !s->now))
+        return 0;
+    return MQTT_RC_NOT_AUTHORIZED;
 }
 
 /* Who may come in is decided before new listeners hear of anybody: both happen in this turn of the
  * loop. Nothing here can fail. */
 static void commit(struct gateway *g, const struct config *c, struct fresh *f)
 {
+    struct staying staying = { f->logins, g->logins, c->access.anonymous };
     engine_commit(g->engine, f->rules);
+    broker_set_acl(g->broker, f->acl); /* first: wills of those who go are held to it */
+    acl_unref(f->acl);
+    broker_end_clients(g->broker, may_stay, &staying);
     logins_close(g->logins);
     logins_close(g->web_logins);
     g->logins = f->logins;
@@ -83,6 +112,8 @@ void gateway_reload(struct gateway *g)
     }
     enum sl_code rc = config_load(g->config_path, &c, &problems);
     bool rules_fine = c && config_check_rules(c, &problems);
+    if (c)
+        config_check_access(c, &problems);
     log_problems(&problems, g->config_path);
     if (rc != SL_OK || !rules_fine)
         LOG_ERROR("config", "%s has errors: nothing was changed", g->config_path);

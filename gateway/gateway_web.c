@@ -48,8 +48,7 @@ static void *view_watch(void *ctx, struct sl_slice user, struct sl_slice filter,
                         void *fn_ctx)
 {
     struct gateway *g = ctx;
-    (void)user; /* whoever may read the page may read every topic: there are no access lists yet */
-    return watch_open(g->broker, &g->watches, filter, fn, fn_ctx);
+    return watch_open(g->broker, &g->watches, user, filter, fn, fn_ctx);
 }
 
 static void view_unwatch(void *ctx, void *watch)
@@ -64,7 +63,8 @@ enum sl_code gateway_open_web(struct gateway *g, struct sl_err *err)
     if (!c->web.present)
         return SL_OK;
     if (c->web.users_file) {
-        enum sl_code rc = logins_open(&g->web_logins, &g->loop, c->web.users_file, err);
+        enum sl_code rc =
+            logins_open(&g->web_logins, &g->loop, g->clock, &g->throttle, c->web.users_file, err);
         if (rc != SL_OK)
             return rc;
     }

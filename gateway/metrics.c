@@ -48,8 +48,22 @@ static void broker_metrics(struct gateway *g, struct sl_buf *out)
     gauge(out, "sluice_retained_messages", "Retained messages.", (double)s.retained);
     gauge(out, "sluice_queued_messages", "Messages waiting in MQTT sessions.", (double)s.queued);
     counter(out, "sluice_connections_total", "Connections accepted.", s.connections_total);
-    counter(out, "sluice_connections_refused_total", "Connections and CONNECTs refused.",
-            s.connections_refused);
+    head(out, "sluice_connections_refused_total", "counter",
+         "Connections and CONNECTs refused, by reason.");
+    for (int i = 0; i < BROKER_REFUSALS; i++)
+        sl_buf_printf(out, "sluice_connections_refused_total{reason=\"%s\"} %llu\n",
+                      broker_refusal_name((enum broker_refusal)i),
+                      (unsigned long long)s.refused[i]);
+    gauge(out, "sluice_connections_unfinished", "Connections that have not sent CONNECT yet.",
+          s.unfinished);
+    counter(out, "sluice_connect_rate_reached_total",
+            "Times that a listener let connections wait, at broker.connect_rate.", s.rate_reached);
+    counter(out, "sluice_logins_failed_total", "MQTT logins with a bad name or password.",
+            g->throttle.failed);
+    counter(out, "sluice_logins_delayed_total", "MQTT logins that had to wait after failures.",
+            g->throttle.delayed);
+    counter(out, "sluice_logins_refused_total",
+            "MQTT logins refused because too many were waiting.", g->throttle.refused);
     counter(out, "sluice_messages_received_total", "PUBLISH packets received from clients.",
             s.publish_in);
     counter(out, "sluice_messages_sent_total", "PUBLISH packets sent to clients.", s.publish_out);

@@ -200,6 +200,11 @@ static void add_broker(struct gateway *g, cJSON *root)
     add_uint(o, "clients", s.clients);
     add_uint(o, "clients_total", s.connections_total);
     add_uint(o, "clients_refused", s.connections_refused);
+    cJSON *refused = cJSON_AddObjectToObject(o, "refused");
+    for (int i = 0; i < BROKER_REFUSALS; i++)
+        if (s.refused[i] > 0)
+            add_uint(refused, broker_refusal_name((enum broker_refusal)i), s.refused[i]);
+    add_uint(o, "logins_failed", g->throttle.failed);
     add_uint(o, "sessions_offline", s.sessions_offline);
     add_uint(o, "subscriptions", s.subscriptions);
     add_uint(o, "retained", s.retained);

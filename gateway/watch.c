@@ -7,19 +7,43 @@ struct watch {
     struct broker *broker;
     struct broker_tap *tap;
     unsigned *count;
+    struct acl_view *view; /* NULL until there is an access list */
+    char *user;            /* or NULL */
     web_tap_fn *fn;
     void *ctx;
 };
 
-static void on_message(void *ctx, struct sl_msg *m, struct broker_receipt *receipt)
+/* The list may have come or changed since the watch began. */
+static bool may_see(struct watch *w, struct sl_slice topic)
 {
-    const struct watch *w = ctx;
-    (void)receipt; /* a viewer holds nobody's acknowledgement back */
-    w->fn(w->ctx, sl_msg_topic(m), sl_msg_payload(m), m->wall_ms, m->retain);
+    struct acl *acl = broker_acl(w->broker);
+    if (!acl)
+        return true;
+    if (!w->view)
+        w->view = acl_view_new(acl, w->user ? sl_str(w->user) : (struct sl_slice){ 0 },
+                               (struct sl_slice){ 0 });
+    else if (!acl_view_is_under(w->view, acl))
+        acl_view_replace(&w->view, acl);
+    return w->view && acl_may(w->view, ACL_SUBSCRIBE, topic);
 }
 
-struct watch *watch_open(struct broker *b, unsigned *count, struct sl_slice filter, web_tap_fn *fn,
-                         void *ctx)
+static void watch_free(struct watch *w)
+{
+    acl_view_free(w->view);
+    free(w->user);
+    free(w);
+}
+
+static void on_message(void *ctx, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    struct watch *w = ctx;
+    (void)receipt; /* a viewer holds nobody's acknowledgement back */
+    if (may_see(w, sl_msg_topic(m)))
+        w->fn(w->ctx, sl_msg_topic(m), sl_msg_payload(m), m->wall_ms, m->retain);
+}
+
+struct watch *watch_open(struct broker *b, unsigned *count, struct sl_slice user,
+                         struct sl_slice filter, web_tap_fn *fn, void *ctx)
 {
     if (*count >= WATCHES_MAX)
         return NULL;
@@ -27,9 +51,10 @@ struct watch *watch_open(struct broker *b, unsigned *count, struct sl_slice filt
     if (!w)
         return NULL;
     *w = (struct watch){ .broker = b, .count = count, .fn = fn, .ctx = ctx };
-    w->tap = broker_tap(b, filter, on_message, w);
+    if (user.len == 0 || (w->user = sl_slice_dup(user)))
+        w->tap = broker_tap(b, filter, on_message, w);
     if (!w->tap) {
-        free(w);
+        watch_free(w);
         return NULL;
     }
     ++*count;
@@ -40,5 +65,5 @@ void watch_close(struct watch *w)
 {
     broker_untap(w->broker, w->tap);
     --*w->count;
-    free(w);
+    watch_free(w);
 }

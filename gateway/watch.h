@@ -8,10 +8,11 @@
 #define WATCHES_MAX 128
 
 struct watch;
-/* NULL when the filter is not valid, WATCHES_MAX is reached or memory is out. *count is kept by the
- * caller. */
-struct watch *watch_open(struct broker *b, unsigned *count, struct sl_slice filter, web_tap_fn *fn,
-                         void *ctx);
+/* user is empty for a viewer without a name. Messages that the access list keeps from the viewer
+ * are left out. NULL when the filter is not valid, WATCHES_MAX is reached or memory is out. *count
+ * is kept by the caller. */
+struct watch *watch_open(struct broker *b, unsigned *count, struct sl_slice user,
+                         struct sl_slice filter, web_tap_fn *fn, void *ctx);
 void watch_close(struct watch *w);
 
 #endif

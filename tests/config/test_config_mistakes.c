@@ -191,12 +191,37 @@ static const struct mistake {
       "`sluice user add NAME`" },
     { "users file is a folder", "{\"access\": {\"users_file\": \"/tmp\"}}",
       "1:27: access.users_file: /tmp is not a regular file" },
+    { "access list",
+      "{\"access\": {\"users_file\": \"users\", \"acl\": [\n"
+      "{\"deny\": [\"private/#\"]}, {\"user\": \"s-*\", \"publish\": [\"s/%u/%c/100%%\"]},\n"
+      "{\"anonymous\": true, \"subscribe\": [\"#\", \"$SYS/#\"]}]}}",
+      "" },
+    { "empty access list", "{\"access\": {\"acl\": []}}", "" },
     { "filter in an entry", "{\"access\": {\"acl\": [{\"deny\": [\"a/#\", \"a#\"]}]}}",
-      "1:20: access.acl: access lists are not available in this version: every client could use "
-      "every topic\n"
       "1:38: access.acl[0].deny[1]: not a topic filter ('+' stands for one whole level, '#' only "
       "at "
       "the end)" },
+    { "entry that says nothing", "{\"access\": {\"acl\": [{\"anonymous\": true, \"deny\": []}]}}",
+      "1:21: access.acl[0]: an entry needs deny, publish or subscribe: this one says nothing" },
+    { "unknown placeholder", "{\"access\": {\"acl\": [{\"publish\": [\"a/%d\", \"a/%\"]}]}}",
+      "1:34: access.acl[0].publish[0]: %u stands for the user name, %c for the client id and %% "
+      "for "
+      "'%'; nothing else follows a '%'\n"
+      "1:42: access.acl[0].publish[1]: %u stands for the user name, %c for the client id and %% "
+      "for "
+      "'%'; nothing else follows a '%'" },
+    { "shared subscription in an entry",
+      "{\"access\": {\"acl\": [{\"subscribe\": [\"$share/g/a\"]}]}}",
+      "1:36: access.acl[0].subscribe[0]: a shared subscription is allowed by its filter: write it "
+      "without $share/NAME/" },
+    { "users that nobody checks", "{\"access\": {\"acl\": [{\"user\": \"u\", \"deny\": [\"a\"]}]}}",
+      "warning: 1:30: access.acl[0].user: speaks for nobody: without users_file, and without a "
+      "listener that takes names from certificates, nobody's name is checked" },
+    { "entry for users and for nameless",
+      "{\"access\": {\"users_file\": \"users\", \"acl\": [{\"user\": \"u\", \"anonymous\": true, "
+      "\"deny\": [\"a\"]}]}}",
+      "1:53: access.acl[0].user: an entry is for users or for clients without a name, not for "
+      "both" },
 
     /* ---- rules ---- */
     { "rule without anything", "{\"rules\": [{}]}",

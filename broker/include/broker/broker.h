@@ -11,6 +11,8 @@
 #include "base/msg.h"
 #include "base/tls.h"
 
+#include "broker/acl.h"
+
 #include <uv.h>
 
 struct broker;
@@ -48,6 +50,19 @@ struct broker_hooks {
     void (*exchange_done)(void *ctx, void *state);
 };
 void broker_auth_done(struct broker_auth *auth, bool ok);
+/* The other answers: let it in as a client without a name (nobody has checked the one it gives), or
+ * refuse it with this enum mqtt_reason. */
+void broker_auth_nameless(struct broker_auth *auth);
+void broker_auth_refuse(struct broker_auth *auth, uint8_t reason);
+/* Where the client connects from, as in logs: "192.0.2.1:50000", "[2001:db8::1]:50000", "unix". */
+struct sl_slice broker_auth_address(const struct broker_auth *auth);
+
+/* What bounds count by: an IPv4 address, or the /64 that an IPv6 address lies in. */
+struct broker_host {
+    uint8_t bytes[16];
+};
+/* From an address as above; false for those that are none, such as "unix". */
+bool broker_host_of(struct sl_slice address, struct broker_host *ret);
 void broker_exchange_answer(struct broker_exchange *x, const struct broker_answer *a);
 
 struct broker_options {
@@ -57,6 +72,9 @@ struct broker_options {
     const char *version;          /* for $SYS/broker/version; borrowed for the broker's life */
     bool anonymous;               /* let clients in that give no user name */
     uint32_t max_connections;     /* one more is closed at once and counted */
+    uint32_t max_per_address;     /* of those from one host; 0: no bound of its own */
+    uint32_t max_unfinished;      /* without a CONNECT yet: for one more the oldest gives way; half
+                                     of them from one host, one more is closed; 0: no bound */
     uint32_t max_packet_size;     /* bytes, of what clients send */
     uint32_t max_inflight;        /* QoS 1 and 2 to a client without acknowledgement */
     uint32_t receive_maximum;     /* the same from a client */
@@ -103,6 +121,22 @@ void broker_unlisten(struct broker_listener *l);
 void broker_listener_set_tls(struct broker_listener *l, struct tls_context *tls,
                              bool username_from_cert);
 void broker_set_anonymous(struct broker *b, bool anonymous);
+
+/* ---- access ---- */
+
+/* The list that clients are held to from now on, connected ones too; NULL: all is allowed. A
+ * reference is taken. Not from inside a tap. */
+void broker_set_acl(struct broker *b, struct acl *acl);
+struct acl *broker_acl(const struct broker *b); /* borrowed; NULL: all is allowed */
+
+struct broker_login {
+    struct sl_slice username; /* ptr NULL: none was given */
+    bool from_cert;           /* it is a verified certificate's */
+    bool checked;             /* ... or the hook has said that it is right */
+};
+/* Asks about every connected client: those for whom reason() is not 0 are disconnected with it. */
+void broker_end_clients(struct broker *b,
+                        uint8_t (*reason)(void *ctx, const struct broker_login *login), void *ctx);
 
 /* ---- subscribers inside the process ---- */
 
@@ -153,13 +187,31 @@ enum broker_drop {
     BROKER_DROP_TOO_LARGE, /* above the receiver's maximum packet size */
     BROKER_DROP_INTERNAL,  /* broker_publish's queue was full, or memory out */
     BROKER_DROP_RETAINED,  /* delivered, but not kept: max_retained_bytes */
+    BROKER_DROP_DENIED,    /* the sender, or by now the receiver, has no right to the topic */
     BROKER_DROPS
 };
 const char *broker_drop_name(enum broker_drop d);
 
+/* Why a connection came to nothing. */
+enum broker_refusal {
+    BROKER_REFUSED_FULL,       /* max_connections */
+    BROKER_REFUSED_ADDRESS,    /* max_per_address */
+    BROKER_REFUSED_UNFINISHED, /* max_unfinished */
+    BROKER_REFUSED_TIMEOUT,    /* no CONNECT in time */
+    BROKER_REFUSED_LOGIN,      /* bad user name or password, or none */
+    BROKER_REFUSED_BUSY,       /* too many passwords to check */
+    BROKER_REFUSED_ACCESS,     /* its will is not allowed */
+    BROKER_REFUSED_REQUEST,    /* something in its CONNECT is not supported */
+    BROKER_REFUSED_MEMORY,
+    BROKER_REFUSALS
+};
+const char *broker_refusal_name(enum broker_refusal r);
+
 struct broker_stats {
-    uint32_t clients, clients_max, sessions, sessions_offline;
-    uint64_t connections_total, connections_refused;
+    uint32_t clients, clients_max, sessions, sessions_offline, unfinished;
+    uint64_t connections_total, connections_refused; /* refused: the sum of */
+    uint64_t refused[BROKER_REFUSALS];
+    uint64_t rate_reached; /* seconds in which a listener let connections wait: connect_rate */
     uint64_t tls_full, tls_resumed, tls_failed; /* handshakes */
     uint64_t subscriptions, retained;
     uint64_t messages_in, messages_out; /* packets of all kinds */

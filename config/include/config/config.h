@@ -111,7 +111,8 @@ struct config {
     } access;
 
     struct {
-        uint32_t max_connections, max_inflight, receive_maximum, max_queued_messages,
+        uint32_t max_connections_per_address; /* defaults to max_connections */
+        uint32_t max_connections, max_unfinished_connections, max_inflight, receive_maximum, max_queued_messages,
             topic_alias_max, connect_rate;
         uint64_t max_packet_size, max_queued_bytes;
         int max_qos;
