@@ -119,10 +119,7 @@ static void handle_frame(struct client *c, const struct mqtt_frame *f)
 {
     c->broker->stats.messages_in++;
     if (c->state == CLIENT_NEW) {
-        if (f->type == MQTT_CONNECT)
-            client_handle_connect(c, f);
-        else
-            client_close(c, 0, "the first packet is not CONNECT"); /* [MQTT-3.1.0-1] */
+        client_handle_connect(c, f);
         return;
     }
     if (c->state == CLIENT_EXCHANGING) {
@@ -175,6 +172,10 @@ static void parse(struct client *c, struct sl_cursor *in)
     struct mqtt_frame f;
     while (may_parse(c)) {
         struct sl_cursor before = *in;
+        if (c->state == CLIENT_NEW && in->left > 0 && in->at[0] >> 4 != MQTT_CONNECT) {
+            client_close(c, 0, "the first packet is not CONNECT"); /* [MQTT-3.1.0-1] */
+            return;
+        }
         switch (mqtt_frame_next(in, c->broker->options.max_packet_size, &f, NULL)) {
         case MQTT_FRAME_MORE: return;
         case MQTT_FRAME_TOO_LARGE: protocol_fault(c, MQTT_RC_PACKET_TOO_LARGE, NULL); return;

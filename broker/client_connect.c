@@ -373,6 +373,20 @@ static void ask(struct client *c, const struct mqtt_connect *p)
     take_answer(c, p, &answer);
 }
 
+/* [MQTT-3.1.4-1]: closed without CONNACK, except that version 5 has codes for it (4.13.1). */
+static void refuse_malformed(struct client *c, const struct mqtt_frame *f, uint8_t fault,
+                             const char *why)
+{
+    static const uint8_t v5[] = { 0, 4, 'M', 'Q', 'T', 'T', MQTT_V5 };
+    if (!sl_slice_starts(f->body, sl_bytes(v5, sizeof v5)) ||
+        !mqtt_reason_fits(fault, MQTT_CONNACK)) {
+        client_close(c, 0, why ? why : mqtt_reason_name(fault));
+        return;
+    }
+    c->version = MQTT_V5;
+    client_refuse(c, MQTT_V5, fault, why);
+}
+
 void client_handle_connect(struct client *c, const struct mqtt_frame *f)
 {
     struct mqtt_connect p;
@@ -382,8 +396,8 @@ void client_handle_connect(struct client *c, const struct mqtt_frame *f)
         client_refuse(c, MQTT_V311, fault, "unsupported protocol version"); /* [MQTT-3.1.2-2] */
         return;
     }
-    if (fault) { /* [MQTT-3.1.4-1]: close without CONNACK */
-        client_close(c, 0, why ? why : mqtt_reason_name(fault));
+    if (fault) {
+        refuse_malformed(c, f, fault, why);
         return;
     }
     take_manners(c, &p);
