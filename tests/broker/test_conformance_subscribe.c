@@ -42,9 +42,9 @@ static const struct script scripts[] = {
       "'a' 00 'a' 00 'a' 00 'a' 00 'a' 00 'a' 00 'a' 00 'a' 00 ]\n a! 95",
       NULL },
     { "several filters are as several SUBSCRIBEs",
-      A_4
-      "b: 4 p\n b> 31 [ 'a' <1> ]\n b> 31 [ 'b' <2> ]\n a> 82 [ 0001 'a' 00 'b' 00 'a' 00 ]\n"
-      "a< 90 [ 0001 00 00 00 ]\n a< 31 [ 'a' <1> ]\n a< 31 [ 'b' <2> ]\n a< 31 [ 'a' <1> ]\n a.",
+      A_4 "b: 4 p\n b> 31 [ 'a' <1> ]\n b> 31 [ 'b' <2> ]\n a> 82 [ 0001 'a' 00 'b' 00 'c' 01 ]\n"
+          "a< 90 [ 0001 00 00 01 ]\n a? 30 30\n a.\n b> 32 [ 'c' 0001 <3> ]\n"
+          "a< 32 [ 'c' 0001 <3> ]\n a.",
       NULL },
     { "SUBSCRIBE without a filter ends it", A_4 "a> 82 [ 0001 ]\n a!", NULL },
     { "5: SUBSCRIBE without a filter ends it", A_5 "a> 82 [ 0001 [] ]\n a! 82", NULL },
