@@ -1,4 +1,4 @@
-/* db.h - the outbox's database. db*.c are the only files that know SQLite.
+/* db.h - the outbox's database, on sql.h.
  *
  * One table a lane, in the order of its numbers and nothing else; one row a lane with its counters,
  * changed in the same transaction as the rows, so that nothing is ever scanned. WAL, one connection

@@ -6,76 +6,19 @@
 #include "numbers.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define HEADER_BYTES 100
-
-/* Before SQLite looks: it takes an empty file for an empty database. */
-static enum sl_code look_at(const char *path, struct sl_err *err)
-{
-    SL_CLEANUP(sl_close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return sl_fail(err, errno == ENOENT ? SL_NOTFOUND : SL_IO, "%s: %s", path, strerror(errno));
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return sl_fail(err, SL_IO, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return sl_fail(err, SL_IO, "%s: is not a file", path);
-    char header[HEADER_BYTES];
-    ssize_t n = pread(fd, header, sizeof header, 0);
-    if (n < 0)
-        return sl_fail(err, SL_IO, "%s: %s", path, strerror(errno));
-    if (n == 0)
-        return sl_fail(err, SL_CORRUPT, "%s: the file is empty", path);
-    if (n < HEADER_BYTES || memcmp(header, "SQLite format 3", 16) != 0)
-        return sl_fail(err, SL_CORRUPT, "%s: is not a database", path);
-    return SL_OK;
-}
 
 static enum sl_code check_identity(struct db *db, struct sl_err *err)
 {
-    int64_t id = 0, version = 0;
-    enum sl_code code = db_pragma_int(db, "PRAGMA application_id", &id, err);
-    if (code == SL_OK)
-        code = db_pragma_int(db, "PRAGMA user_version", &version, err);
-    if (code != SL_OK)
-        return code;
-    if (id != DB_APPLICATION_ID)
-        return sl_fail(err, SL_CORRUPT, "%s: belongs to another program (application id %lld)",
-                       db->path, (long long)id);
-    if (version > DB_VERSION)
-        return sl_fail(err, SL_CORRUPT, "%s: was made by a newer version (%lld, this one knows %d)",
-                       db->path, (long long)version, DB_VERSION);
-    if (version < DB_VERSION)
-        return sl_fail(err, SL_CORRUPT, "%s: has the unknown version %lld", db->path,
-                       (long long)version);
-    return SL_OK;
+    int version = 0;
+    return sql_check_identity(&db->sql, DB_APPLICATION_ID, DB_VERSION, &version, err);
 }
 
 static enum sl_code configure(struct db *db, struct sl_err *err)
 {
     const struct db_options *o = &db->options;
-    uint64_t pages = (o->max_bytes + o->max_bytes / 4 + db->dead_bytes_max) / DB_PAGE_SIZE + 128;
-    char bound[64];
-    (void)snprintf(bound, sizeof bound, "PRAGMA max_page_count=%llu", (unsigned long long)pages);
-    /* Exclusive first: then the log's index is in this process's memory, and nobody else gets in.
-     */
-    enum sl_code code = db_exec(db, "PRAGMA locking_mode=EXCLUSIVE", err);
-    if (code == SL_OK)
-        code = db_exec(db, "PRAGMA journal_mode=WAL", err);
-    if (code == SL_OK)
-        code = db_exec(db,
-                       "PRAGMA synchronous=FULL;PRAGMA cache_size=-1024;PRAGMA temp_store=MEMORY;"
-                       "PRAGMA journal_size_limit=4194304;PRAGMA mmap_size=0;"
-                       "PRAGMA trusted_schema=OFF",
-                       err);
-    if (code == SL_OK)
-        code = db_exec(db, bound, err);
-    return code;
+    uint64_t pages = (o->max_bytes + o->max_bytes / 4 + db->dead_bytes_max) / SQL_PAGE_SIZE + 128;
+    return sql_configure(&db->sql, pages, err);
 }
 
 /* Every lane's rows were counted where counters could be read: they are what was lost with them. */
@@ -104,9 +47,9 @@ static enum sl_code open_checked(struct db **ret, const struct db_options *optio
     if (code != SL_OK)
         return code;
     db->options = *options;
-    db->options.path = db->path;
+    db->options.path = db->sql.path;
     db->dead_bytes_max = dead_bytes_max(options->max_bytes);
-    db_measure_space(db);
+    sql_measure_space(&db->sql);
     code = configure(db, err);
     if (code == SL_OK)
         code = check_identity(db, err);
@@ -124,16 +67,6 @@ static enum sl_code open_checked(struct db **ret, const struct db_options *optio
     }
     *ret = db;
     return SL_OK;
-}
-
-static const char *sync_pragma(enum outbox_sync sync)
-{
-    switch (sync) {
-    case OUTBOX_SYNC_FULL: return "PRAGMA synchronous=FULL";
-    case OUTBOX_SYNC_NORMAL: return "PRAGMA synchronous=NORMAL";
-    case OUTBOX_SYNC_OFF: return "PRAGMA synchronous=OFF";
-    }
-    return "PRAGMA synchronous=FULL";
 }
 
 /* Numbers are reserved with a full sync before the first of them is used. On a full disk that has
@@ -154,8 +87,7 @@ static void reserve_numbers(struct db *db, struct disk_open *open)
         code = db_run(db, Q_COMMIT, &ignored);
     if (code == SL_OK)
         db_committed(db, lane);
-    else if (!sqlite3_get_autocommit(db->handle))
-        (void)db_run(db, Q_ROLLBACK, &ignored); /* the next commit tells what is the matter */
+    sql_rollback(&db->sql); /* the next commit tells what is the matter */
 }
 
 static enum sl_code hand_over(struct db **ret, struct db *db, struct disk_open *open,
@@ -163,14 +95,14 @@ static enum sl_code hand_over(struct db **ret, struct db *db, struct disk_open *
 {
     assert(db);
     uint64_t noted[OUTBOX_LANES];
-    numbers_read(db->path, noted);
+    numbers_read(db->sql.path, noted);
     for (int i = 0; i < OUTBOX_LANES; i++) {
         open->free_from[i] = noted[i] > db->lane[i].reserved ? noted[i] : db->lane[i].reserved;
         if (open->free_from[i] > open->next[i])
             open->next[i] = open->free_from[i];
     }
     reserve_numbers(db, open);
-    enum sl_code code = db_exec(db, sync_pragma(db->options.sync), err);
+    enum sl_code code = sql_set_sync(&db->sql, db->options.sync, err);
     if (code != SL_OK) {
         db_close(db);
         return code;
@@ -204,17 +136,19 @@ enum sl_code db_open(struct db **ret, const struct db_options *options, struct d
     struct disk_lane saved[OUTBOX_LANES] = { 0 };
     struct db *db = NULL;
     open->fresh = open->moved = false;
-    enum sl_code code = look_at(options->path, err);
+    enum sl_code code = sql_file_look_at(options->path, err);
     if (code == SL_OK)
         code = open->set_aside ? sl_fail(err, SL_CORRUPT, "%s: rows cannot be read", options->path)
                                : open_checked(&db, options, saved, err);
     if (code == SL_OK)
         return hand_over(ret, db, open, err);
-    if (code == SL_CORRUPT || (code == SL_NOTFOUND && db_log_is_there(options->path))) {
+    if (code == SL_CORRUPT || (code == SL_NOTFOUND && sql_file_has_log(options->path))) {
         (void)snprintf(open->moved_why, sizeof open->moved_why, "%.159s", err->text);
-        code = db_move_aside(options->path, open, err);
+        code = sql_file_move_aside(options->path, open->wall_ms, open->moved_to,
+                                   sizeof open->moved_to, err);
         if (code != SL_OK)
             return code;
+        open->moved = true;
     } else if (code != SL_NOTFOUND) {
         return code;
     }
@@ -223,7 +157,7 @@ enum sl_code db_open(struct db **ret, const struct db_options *options, struct d
 
 enum sl_code db_open_to_read(struct db **ret, const char *path, struct sl_err *err)
 {
-    enum sl_code code = look_at(path, err);
+    enum sl_code code = sql_file_look_at(path, err);
     if (code != SL_OK)
         return code;
     struct db *db = NULL;

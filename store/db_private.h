@@ -3,17 +3,14 @@
 #define STORE_DB_PRIVATE_H
 
 #include "db.h"
-
-#include <sqlite3.h>
+#include "sql.h"
 
 #define DB_APPLICATION_ID 0x534c4358 /* "SLCX" */
 #define DB_VERSION        1
-#define DB_PAGE_SIZE      4096
 
 enum query {
     Q_BEGIN,
     Q_COMMIT,
-    Q_ROLLBACK,
     Q_STORE_GET,
     Q_STORE_SET,
     Q_LANE_GET,
@@ -31,27 +28,18 @@ enum query {
 };
 
 struct db {
-    sqlite3 *handle;
+    struct sql sql;
     sqlite3_stmt *query[Q_COUNT];
     struct db_options options;
-    char *path;
     struct disk_lane lane[OUTBOX_LANES]; /* as committed */
     uint64_t id, dead_rows, dead_bytes, dead_bytes_max;
-    bool gone; /* see db_rescue.c */
-    uint64_t log_pages, log_pages_max, log_pages_written, checkpoint_pages;
+    bool gone; /* see sql_rescue.c */
     int64_t opened_mono_ms, opened_wall_ms;
 };
 
 /* db.c */
 enum sl_code db_connect(struct db **ret, const char *path, int flags, struct sl_err *err);
 enum sl_code db_prepare(struct db *db, struct sl_err *err);
-enum sl_code db_fail(struct db *db, int rc, struct sl_err *err);
-enum sl_code db_exec(struct db *db, const char *sql, struct sl_err *err);
-/* A statement that gives no rows: step, capture the error, reset, unbind. */
-enum sl_code db_run(struct db *db, enum query q, struct sl_err *err);
-void db_reset(struct db *db, enum query q);
-/* "PRAGMA name" that gives one integer. */
-enum sl_code db_pragma_int(struct db *db, const char *sql, int64_t *ret, struct sl_err *err);
 enum sl_code db_read_state(struct db *db, struct sl_err *err);
 enum sl_code db_write_state(struct db *db, const struct disk_lane lane[OUTBOX_LANES],
                             struct sl_err *err);
@@ -62,18 +50,21 @@ void db_committed(struct db *db, const struct disk_lane lane[OUTBOX_LANES]);
 /* db_make.c */
 enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES],
                      struct sl_err *err);
-enum sl_code db_move_aside(const char *path, struct disk_open *open, struct sl_err *err);
-bool db_log_is_there(const char *path); /* PATH-wal */
-void db_sync_folder_of(const char *path);
 
-/* db_rescue.c */
-bool db_is_gone(struct db *db); /* the files it writes have lost their names */
-enum sl_code db_rescue(struct db *db, struct sl_err *err); /* never SL_OK: see there */
+static inline enum sl_code db_fail(struct db *db, int rc, struct sl_err *err)
+{
+    return sql_fail(&db->sql, rc, err);
+}
 
-/* db_space.c */
-uint64_t db_log_bytes(const struct db *db); /* of the log's file; 0 without one */
-void db_measure_space(struct db *db);
-enum sl_code db_check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err);
+static inline enum sl_code db_run(struct db *db, enum query q, struct sl_err *err)
+{
+    return sql_run(&db->sql, db->query[q], err);
+}
+
+static inline void db_reset(struct db *db, enum query q)
+{
+    sql_reset(db->query[q]);
+}
 
 static inline void bind_u64(struct db *db, enum query q, int at, uint64_t v)
 {

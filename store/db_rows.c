@@ -2,9 +2,7 @@
 #include "crc32.h"
 #include "db_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 /* A wall clock before 2024 was never set. */
 #define WALL_TRUSTED_MS ((int64_t)1704067200000)
@@ -174,49 +172,43 @@ static enum sl_code apply(struct db *db, const struct disk_commit *commit, struc
     return code;
 }
 
-static uint64_t size_of(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
-}
-
-uint64_t db_log_bytes(const struct db *db)
-{
-    char log[4096 + 8];
-    (void)snprintf(log, sizeof log, "%.4096s-wal", db->path);
-    return size_of(log);
-}
-
 static void report(struct db *db, struct disk_commit *commit)
 {
     commit->dead_rows = db->dead_rows;
-    commit->file_bytes = size_of(db->path) + db_log_bytes(db);
-    commit->bytes_written = db->log_pages_written * (DB_PAGE_SIZE + 24) /* a frame's header */
-                            + db->checkpoint_pages * DB_PAGE_SIZE;
+    commit->file_bytes = sql_file_bytes(&db->sql);
+    commit->bytes_written = sql_bytes_written(&db->sql);
+}
+
+static enum sl_code check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < commit->row_count; i++)
+        bytes += disk_row_bytes(commit->rows[i].msg) * 5 / 4;
+    for (size_t i = 0; i < commit->letter_count; i++)
+        bytes += disk_row_bytes(commit->letters[i].msg) * 5 / 4;
+    return bytes > 0 ? sql_check_space(&db->sql, bytes, err) : SL_OK;
 }
 
 enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err *err)
 {
     uint64_t dead_rows = db->dead_rows, dead_bytes = db->dead_bytes;
-    enum sl_code code = db->gone ? db_rescue(db, err) : db_check_space(db, commit, err);
+    enum sl_code code = db->gone ? sql_rescue(&db->sql, err) : check_space(db, commit, err);
     if (code == SL_OK)
         code = db_run(db, Q_BEGIN, err);
     if (code == SL_OK)
         code = apply(db, commit, err);
     if (code == SL_OK)
         code = db_run(db, Q_COMMIT, err);
-    if (code == SL_OK && db_is_gone(db)) {
+    if (code == SL_OK && sql_is_gone(&db->sql)) {
         db->gone = true;
-        code = sl_fail(err, SL_BUSY, "%s: was removed while it was in use", db->path);
+        code = sl_fail(err, SL_BUSY, "%s: was removed while it was in use", db->sql.path);
     }
     if (code == SL_OK) {
         db_committed(db, commit->lane);
         report(db, commit);
         return SL_OK;
     }
-    struct sl_err ignored;
-    if (!sqlite3_get_autocommit(db->handle))
-        (void)db_run(db, Q_ROLLBACK, &ignored); /* the first error is the one to tell */
+    sql_rollback(&db->sql);
     db->dead_rows = dead_rows;
     db->dead_bytes = dead_bytes;
     return code;
@@ -224,15 +216,7 @@ enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err 
 
 void db_upkeep(struct db *db)
 {
-    if (db->log_pages < db->log_pages_max)
-        return;
-    int in_log = 0, moved = 0;
-    int rc =
-        sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
-    db->checkpoint_pages += moved > 0 ? (uint64_t)moved : 0;
-    if (rc == SQLITE_OK && moved == in_log)
-        db->log_pages =
-            0; /* the next commit begins it anew; else its pages are safe where they are */
+    sql_upkeep(&db->sql);
 }
 
 /* ---- out ---- */
@@ -299,7 +283,7 @@ static enum sl_code take_row(struct db *db, sqlite3_stmt *s, struct disk_read *r
     if (checksum(&r, read->lane) == (uint32_t)sqlite3_column_int64(s, C_CRC)) {
         row->msg = message(db, &r);
         if (!row->msg)
-            return sl_fail(err, SL_NOMEM, "%s: out of memory", db->path);
+            return sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path);
     }
     *bytes += size;
     read->row_count++;
@@ -329,7 +313,7 @@ static enum sl_code take_letter(struct db *db, sqlite3_stmt *s, struct disk_read
     if (!row->msg || !row->reason) {
         sl_msg_unref(row->msg);
         free(row->reason); /* NOLINT(clang-analyzer-unix.Malloc): sl_slice_dup() makes a new one */
-        return sl_fail(err, SL_NOMEM, "%s: out of memory", db->path);
+        return sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path);
     }
     *bytes += size;
     read->row_count++;

@@ -1,9 +1,9 @@
-/* db_space.c - the reserve of free disk that is never touched.
+/* sql_space.c - the reserve of free disk that is never touched.
  *
  * A write-ahead log on a disk without a free byte is a trap: its pages cannot move into a database
  * that cannot grow, so the log cannot begin anew, and even deletions find no room. So rows are only
  * added while a reserve stays free that is at least twice what the log may hold. */
-#include "db_private.h"
+#include "sql.h"
 
 #include <sys/statvfs.h>
 
@@ -28,41 +28,37 @@ static uint64_t reserve_of(uint64_t all)
 }
 
 /* How long the log may grow before its pages are moved. */
-void db_measure_space(struct db *db)
+void sql_measure_space(struct sql *s)
 {
     uint64_t left, all;
-    db->log_pages_max = LOG_PAGES_MAX;
-    if (!free_bytes(db->path, &left, &all))
+    s->log_pages_max = LOG_PAGES_MAX;
+    if (!free_bytes(s->path, &left, &all))
         return;
-    uint64_t pages = reserve_of(all) / 2 / DB_PAGE_SIZE;
-    if (pages < db->log_pages_max)
-        db->log_pages_max = pages < LOG_PAGES_MIN ? LOG_PAGES_MIN : pages;
+    uint64_t pages = reserve_of(all) / 2 / SQL_PAGE_SIZE;
+    if (pages < s->log_pages_max)
+        s->log_pages_max = pages < LOG_PAGES_MIN ? LOG_PAGES_MIN : pages;
 }
 
 /* Rows that have left leave pages behind, which the file keeps: without them one full disk would be
  * full for ever. Only the log has to grow then, and it has what it holds already. */
-static bool fits_inside(struct db *db, uint64_t rows, uint64_t left, uint64_t reserve)
+static bool fits_inside(struct sql *s, uint64_t rows, uint64_t left, uint64_t reserve)
 {
     int64_t pages = 0;
-    return db_pragma_int(db, "PRAGMA freelist_count", &pages, NULL) == SL_OK && pages > 0 &&
-           (uint64_t)pages * DB_PAGE_SIZE >= rows && left + db_log_bytes(db) >= reserve / 2 + rows;
+    return sql_int(s, "PRAGMA freelist_count", &pages, NULL) == SL_OK && pages > 0 &&
+           (uint64_t)pages * SQL_PAGE_SIZE >= rows && left + sql_log_bytes(s) >= reserve / 2 + rows;
 }
 
 /* Rows take their room twice: in the log, and in the database before the log can begin anew. */
-enum sl_code db_check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err)
+enum sl_code sql_check_space(struct sql *s, uint64_t bytes, struct sl_err *err)
 {
     uint64_t left, all;
-    if (commit->row_count + commit->letter_count == 0 || !free_bytes(db->path, &left, &all))
+    if (!free_bytes(s->path, &left, &all))
         return SL_OK;
-    uint64_t rows = SMALL_CHANGES * DB_PAGE_SIZE, reserve = reserve_of(all);
-    for (size_t i = 0; i < commit->row_count; i++)
-        rows += disk_row_bytes(commit->rows[i].msg) * 5 / 4;
-    for (size_t i = 0; i < commit->letter_count; i++)
-        rows += disk_row_bytes(commit->letters[i].msg) * 5 / 4;
-    if (left >= reserve + 2 * rows || fits_inside(db, rows, left, reserve))
+    uint64_t rows = SMALL_CHANGES * SQL_PAGE_SIZE + bytes, reserve = reserve_of(all);
+    if (left >= reserve + 2 * rows || fits_inside(s, rows, left, reserve))
         return SL_OK;
     return sl_fail(err, SL_FULL,
                    "%s: no room on the file system (%llu KiB are free, %llu KiB stay"
                    " in reserve): free some",
-                   db->path, (unsigned long long)left / 1024, (unsigned long long)reserve / 1024);
+                   s->path, (unsigned long long)left / 1024, (unsigned long long)reserve / 1024);
 }

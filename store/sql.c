@@ -1,0 +1,248 @@
+/* sql.c - the connection: opening, statements, errors, the log. */
+#include "sql.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define BUSY_MS 500 /* a reader that looks at the file from the command line is soon done */
+
+/* ---- errors ---- */
+
+static enum sl_code code_of(struct sql *s, int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_NOMEM: return SL_NOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return SL_BUSY;
+    case SQLITE_FULL: {
+        int64_t pages = 0, most = 0;
+        if (sql_int(s, "PRAGMA page_count", &pages, NULL) == SL_OK &&
+            sql_int(s, "PRAGMA max_page_count", &most, NULL) == SL_OK && pages >= most)
+            return SL_LIMIT;
+        return SL_FULL;
+    }
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_ERROR: /* statements are ours: a table or column is missing */
+    case SQLITE_MISMATCH:
+    case SQLITE_SCHEMA: return SL_CORRUPT;
+    default: return SL_IO; /* SQLite's codes are ints, and new ones come */
+    }
+}
+
+enum sl_code sql_fail(struct sql *s, int rc, struct sl_err *err)
+{
+    char text[160];
+    (void)snprintf(text, sizeof text, "%s", sqlite3_errmsg(s->handle));
+    int sys = sqlite3_system_errno(s->handle);
+    enum sl_code code = code_of(s, rc);
+    if ((rc & 0xff) == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT))
+        code = SL_FULL; /* of the log's index, say, it is told as an I/O error */
+    if (code == SL_FULL)
+        return sl_fail(err, code, "%s: no room on the file system: free some", s->path);
+    if (code == SL_LIMIT)
+        return sl_fail(err, code, "%s: has reached its greatest size", s->path);
+    if (code == SL_BUSY)
+        return sl_fail(err, code, "%s: another program has it open: end that one", s->path);
+    if (code == SL_IO && sys != 0)
+        return sl_fail(err, code, "%s: %s (%s): check the disk and the file's owner", s->path, text,
+                       strerror(sys));
+    return sl_fail(err, code, "%s: %s", s->path, text);
+}
+
+/* ---- statements ---- */
+
+void sql_reset(sqlite3_stmt *statement)
+{
+    (void)sqlite3_reset(statement); /* repeats the error of the step, which was told */
+    (void)sqlite3_clear_bindings(statement);
+}
+
+enum sl_code sql_run(struct sql *s, sqlite3_stmt *statement, struct sl_err *err)
+{
+    int rc = sqlite3_step(statement);
+    enum sl_code code = rc == SQLITE_DONE ? SL_OK : sql_fail(s, rc, err);
+    sql_reset(statement);
+    return code;
+}
+
+enum sl_code sql_exec(struct sql *s, const char *sql, struct sl_err *err)
+{
+    int rc = sqlite3_exec(s->handle, sql, NULL, NULL, NULL);
+    return rc == SQLITE_OK ? SL_OK : sql_fail(s, rc, err);
+}
+
+enum sl_code sql_int(struct sql *s, const char *text, int64_t *ret, struct sl_err *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(s->handle, text, -1, &statement, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    enum sl_code code = SL_OK;
+    if (rc == SQLITE_ROW)
+        *ret = sqlite3_column_int64(statement, 0);
+    else if (err) /* code_of() asks without: no way round in a circle */
+        code = sql_fail(s, rc, err);
+    else
+        code = SL_IO;
+    (void)sqlite3_finalize(statement);
+    return code;
+}
+
+enum sl_code sql_prepare(struct sql *s, sqlite3_stmt **ret, const char *const *texts, size_t count,
+                         struct sl_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        int rc =
+            sqlite3_prepare_v3(s->handle, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &ret[i], NULL);
+        if (rc != SQLITE_OK)
+            return sql_fail(s, rc, err);
+    }
+    return SL_OK;
+}
+
+void sql_rollback(struct sql *s)
+{
+    if (s->handle && !sqlite3_get_autocommit(s->handle))
+        (void)sqlite3_exec(s->handle, "ROLLBACK", NULL, NULL, NULL); /* what led here is told */
+}
+
+/* ---- the connection ---- */
+
+static int on_log_grown(void *ctx, sqlite3 *handle, const char *name, int pages)
+{
+    (void)handle;
+    (void)name;
+    struct sql *s = ctx;
+    uint64_t now = pages > 0 ? (uint64_t)pages : 0;
+    s->log_pages_written += now > s->log_pages ? now - s->log_pages : now; /* or begun anew */
+    s->log_pages = now;
+    return SQLITE_OK;
+}
+
+/* Pages are allocated as they are needed instead of twenty at a time: an idle gateway uses three.
+ * Only before the first connection; later it is refused, and was done already. */
+static void spare_pages(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+}
+
+enum sl_code sql_connect(struct sql *s, const char *path, int flags, struct sl_err *err)
+{
+    *s = (struct sql){ .path = strdup(path) };
+    if (!s->path)
+        return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
+    spare_pages();
+    int rc = sqlite3_open_v2(path, &s->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (!s->handle)
+        return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
+    if (rc != SQLITE_OK)
+        return sql_fail(s, rc, err);
+    (void)sqlite3_extended_result_codes(s->handle, 1);
+    (void)sqlite3_busy_timeout(s->handle, BUSY_MS);
+    (void)sqlite3_wal_hook(s->handle, on_log_grown, s); /* instead of automatic checkpoints */
+    return SL_OK;
+}
+
+void sql_close(struct sql *s)
+{
+    (void)sqlite3_close(s->handle); /* moves the log into the database; what fails is done at the
+                                       next start */
+    free(s->path);
+    *s = (struct sql){ 0 };
+}
+
+enum sl_code sql_configure(struct sql *s, uint64_t pages_max, struct sl_err *err)
+{
+    char bound[64];
+    (void)snprintf(bound, sizeof bound, "PRAGMA max_page_count=%llu",
+                   (unsigned long long)pages_max);
+    /* Exclusive first: then the log's index is in this process's memory, and nobody else gets in.
+     */
+    enum sl_code code = sql_exec(s, "PRAGMA locking_mode=EXCLUSIVE", err);
+    if (code == SL_OK)
+        code = sql_exec(s, "PRAGMA journal_mode=WAL", err);
+    if (code == SL_OK)
+        code = sql_exec(s,
+                        "PRAGMA synchronous=FULL;PRAGMA cache_size=-1024;PRAGMA temp_store=MEMORY;"
+                        "PRAGMA journal_size_limit=4194304;PRAGMA mmap_size=0;"
+                        "PRAGMA trusted_schema=OFF",
+                        err);
+    if (code == SL_OK)
+        code = sql_exec(s, bound, err);
+    return code;
+}
+
+enum sl_code sql_set_sync(struct sql *s, enum outbox_sync sync, struct sl_err *err)
+{
+    const char *text = "PRAGMA synchronous=FULL";
+    switch (sync) {
+    case OUTBOX_SYNC_FULL: break;
+    case OUTBOX_SYNC_NORMAL: text = "PRAGMA synchronous=NORMAL"; break;
+    case OUTBOX_SYNC_OFF: text = "PRAGMA synchronous=OFF"; break;
+    }
+    return sql_exec(s, text, err);
+}
+
+enum sl_code sql_check_identity(struct sql *s, int application_id, int known, int *ret_version,
+                                struct sl_err *err)
+{
+    int64_t id = 0, version = 0;
+    enum sl_code code = sql_int(s, "PRAGMA application_id", &id, err);
+    if (code == SL_OK)
+        code = sql_int(s, "PRAGMA user_version", &version, err);
+    if (code != SL_OK)
+        return code;
+    if (id != application_id)
+        return sl_fail(err, SL_CORRUPT, "%s: belongs to another program (application id %lld)",
+                       s->path, (long long)id);
+    if (version > known)
+        return sl_fail(err, SL_CORRUPT, "%s: was made by a newer version (%lld, this one knows %d)",
+                       s->path, (long long)version, known);
+    if (version < 1)
+        return sl_fail(err, SL_CORRUPT, "%s: has the unknown version %lld", s->path,
+                       (long long)version);
+    *ret_version = (int)version;
+    return SL_OK;
+}
+
+/* ---- the log ---- */
+
+static uint64_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+uint64_t sql_log_bytes(const struct sql *s)
+{
+    char log[4096 + 8];
+    (void)snprintf(log, sizeof log, "%.4096s-wal", s->path);
+    return size_of(log);
+}
+
+uint64_t sql_file_bytes(const struct sql *s)
+{
+    return size_of(s->path) + sql_log_bytes(s);
+}
+
+uint64_t sql_bytes_written(const struct sql *s)
+{
+    return s->log_pages_written * (SQL_PAGE_SIZE + 24) /* a frame's header */
+           + s->checkpoint_pages * SQL_PAGE_SIZE;
+}
+
+void sql_upkeep(struct sql *s)
+{
+    if (s->log_pages < s->log_pages_max)
+        return;
+    int in_log = 0, moved = 0;
+    int rc = sqlite3_wal_checkpoint_v2(s->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    s->checkpoint_pages += moved > 0 ? (uint64_t)moved : 0;
+    if (rc == SQLITE_OK && moved == in_log)
+        s->log_pages =
+            0; /* the next commit begins it anew; else its pages are safe where they are */
+}
