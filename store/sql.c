@@ -155,6 +155,8 @@ void sql_close(struct sql *s)
     *s = (struct sql){ 0 };
 }
 
+/* secure_delete: Debian's SQLite fills what is deleted with zeros unless told not to, and writes
+ * that to the disk as well. */
 enum sl_code sql_configure(struct sql *s, uint64_t pages_max, struct sl_err *err)
 {
     char bound[64];
@@ -169,7 +171,7 @@ enum sl_code sql_configure(struct sql *s, uint64_t pages_max, struct sl_err *err
         code = sql_exec(s,
                         "PRAGMA synchronous=FULL;PRAGMA cache_size=-1024;PRAGMA temp_store=MEMORY;"
                         "PRAGMA journal_size_limit=4194304;PRAGMA mmap_size=0;"
-                        "PRAGMA trusted_schema=OFF",
+                        "PRAGMA trusted_schema=OFF;PRAGMA secure_delete=OFF",
                         err);
     if (code == SL_OK)
         code = sql_exec(s, bound, err);
