@@ -79,6 +79,7 @@ SL_NODISCARD enum sl_code sql_rescue(struct sql *s,
  * database. */
 SL_NODISCARD enum sl_code sql_file_look_at(const char *path, struct sl_err *err);
 bool sql_file_has_log(const char *path); /* PATH-wal */
+SL_NODISCARD enum sl_code sql_file_sync(const char *path, struct sl_err *err);
 void sql_file_sync_folder_of(const char *path);
 /* A database is made under another name and renamed: a crash leaves no half-made one behind. Begin
  * makes an empty file whose name goes to ret_temporary; end, with what filling it came to and once

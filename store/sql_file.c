@@ -76,6 +76,14 @@ static enum sl_code make_empty(const char *path, struct sl_err *err)
     return SL_OK;
 }
 
+enum sl_code sql_file_sync(const char *path, struct sl_err *err)
+{
+    SL_CLEANUP(sl_close_fd) int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        return sl_fail(err, SL_IO, "%s: %s", path, strerror(errno));
+    return SL_OK;
+}
+
 enum sl_code sql_file_begin(const char *path, char *ret_temporary, size_t size, struct sl_err *err)
 {
     enum sl_code code = beside(ret_temporary, size, path, ".new", err);
@@ -85,6 +93,8 @@ enum sl_code sql_file_begin(const char *path, char *ret_temporary, size_t size, 
 enum sl_code sql_file_end(const char *path, const char *temporary, enum sl_code code,
                           struct sl_err *err)
 {
+    if (code == SL_OK)
+        code = sql_file_sync(temporary, err);
     if (code == SL_OK && rename(temporary, path) != 0)
         code = sl_fail(err, SL_IO, "%s: %s", path, strerror(errno));
     if (code != SL_OK) {

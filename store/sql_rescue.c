@@ -40,14 +40,6 @@ static enum sl_code copy_to(struct sql *s, const char *path, struct sl_err *err)
     return code;
 }
 
-static enum sl_code sync_file(const char *path, struct sl_err *err)
-{
-    SL_CLEANUP(sl_close_fd) int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        return sl_fail(err, SL_IO, "%s: %s", path, strerror(errno));
-    return SL_OK;
-}
-
 /* The folder is made when it is missing, as at the start. */
 static void make_folder_of(const char *path)
 {
@@ -77,7 +69,7 @@ static enum sl_code write_anew(struct sql *s, struct sl_err *err)
     (void)unlink(temporary); /* left over from a crash, if anything */
     enum sl_code code = copy_to(s, temporary, err);
     if (code == SL_OK)
-        code = sync_file(temporary, err);
+        code = sql_file_sync(temporary, err);
     if (code == SL_OK)
         code = take_place(temporary, s->path, err);
     if (code != SL_OK)

@@ -1,0 +1,261 @@
+/* state_db_open.c - making and opening: what is checked, and what happens to a database that fails.
+ *
+ * Opening one that is in order writes nothing, so that a disk that is full at the start hides
+ * nothing: what the log holds is kept in memory, and loading looks through it. */
+#include "state_db_private.h"
+
+#include "base/crypto.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TABLE(name)                                                                                \
+    "CREATE TABLE " name "(key BLOB PRIMARY KEY,value BLOB,sum INTEGER) WITHOUT ROWID;"
+
+/* What each version changed: a database of version v is brought up to date by steps[v] and those
+ * after it, in one transaction. */
+/* clang-format off */
+static const char *const steps[STATE_DB_VERSION] = {
+    "PRAGMA application_id=" SQL_STRING(STATE_DB_APPLICATION_ID) ";"
+    "CREATE TABLE store(id INTEGER PRIMARY KEY,uuid INTEGER);"
+    "CREATE TABLE log(id INTEGER PRIMARY KEY,changes BLOB,sum INTEGER);"
+    TABLE("meta") TABLE("session") TABLE("subscription") TABLE("delivery") TABLE("received")
+    TABLE("retained"),
+};
+/* clang-format on */
+
+#define KIND_QUERIES(kind, table)                                                                  \
+    [SQ_ADD + (kind)] = "INSERT OR IGNORE INTO " table "(key,value,sum) VALUES(?1,?2,?3)",         \
+              [SQ_CHANGE + (kind)] = "UPDATE " table " SET value=?2,sum=?3 WHERE key=?1",          \
+              [SQ_REMOVE + (kind)] = "DELETE FROM " table " WHERE key=?1",                         \
+              [SQ_REMOVE_RANGE + (kind)] = "DELETE FROM " table " WHERE key>=?1 AND key<?2",       \
+              [SQ_CLEAR + (kind)] = "DELETE FROM " table,                                          \
+              [SQ_READ + (kind)] =                                                                 \
+                  "SELECT key,value,sum FROM " table " WHERE key>=?1 ORDER BY key"
+
+static const char *const queries[SQ_COUNT] = {
+    [SQ_BEGIN] = "BEGIN IMMEDIATE",
+    [SQ_COMMIT] = "COMMIT",
+    [SQ_ID_GET] = "SELECT uuid FROM store WHERE id=1",
+    [SQ_ID_SET] = "INSERT INTO store(id,uuid) VALUES(1,?1)",
+    [SQ_LOG_ADD] = "INSERT INTO log(id,changes,sum) VALUES(?1,?2,?3)",
+    [SQ_LOG_READ] = "SELECT id,changes,sum FROM log ORDER BY id",
+    [SQ_LOG_SIZE] = "SELECT coalesce(max(id),0)+1,coalesce(sum(length(changes)),0) FROM log",
+    [SQ_LOG_CLEAR] = "DELETE FROM log",
+    KIND_QUERIES(STATE_META, "meta"),
+    KIND_QUERIES(STATE_SESSION, "session"),
+    KIND_QUERIES(STATE_SUBSCRIPTION, "subscription"),
+    KIND_QUERIES(STATE_DELIVERY, "delivery"),
+    KIND_QUERIES(STATE_RECEIVED, "received"),
+    KIND_QUERIES(STATE_RETAINED, "retained"),
+};
+
+static enum sl_code prepare(struct state_db *db, struct sl_err *err)
+{
+    return sql_prepare(&db->sql, db->query, queries, SQ_COUNT, err);
+}
+
+/* ---- making, and bringing up to date ---- */
+
+static enum sl_code upgrade(struct state_db *db, int from, struct sl_err *err)
+{
+    enum sl_code code = SL_OK;
+    for (int v = from; v < STATE_DB_VERSION && code == SL_OK; v++)
+        code = sql_exec(&db->sql, steps[v], err);
+    if (code == SL_OK)
+        code = sql_exec(&db->sql, "PRAGMA user_version=" SQL_STRING(STATE_DB_VERSION), err);
+    return code;
+}
+
+static enum sl_code set_id(struct state_db *db, struct sl_err *err)
+{
+    uint64_t id;
+    if (crypto_random(&id, sizeof id) != SL_OK)
+        return sl_fail(err, SL_IO, "%s: the system gives no random numbers", db->sql.path);
+    id = id >> 2 | 4; /* none of those that mean something else */
+    (void)sqlite3_bind_int64(db->query[SQ_ID_SET], 1, (sqlite3_int64)id);
+    return state_db_run(db, SQ_ID_SET, err);
+}
+
+static enum sl_code fill(struct state_db *db, struct sl_err *err)
+{
+    enum sl_code code = sql_exec(&db->sql,
+                                 SQL_SET_PAGE_SIZE ";PRAGMA auto_vacuum=INCREMENTAL;"
+                                                   "PRAGMA synchronous=OFF;" /* all at the end */
+                                                   "PRAGMA journal_mode=WAL",
+                                 err);
+    if (code == SL_OK)
+        code = sql_exec(&db->sql, "BEGIN IMMEDIATE", err);
+    if (code == SL_OK)
+        code = upgrade(db, 0, err);
+    if (code == SL_OK)
+        code = prepare(db, err);
+    if (code == SL_OK)
+        code = set_id(db, err);
+    if (code == SL_OK)
+        code = sql_exec(&db->sql, "COMMIT", err);
+    return code;
+}
+
+static enum sl_code connect_to(struct state_db **ret, const char *path, struct sl_err *err)
+{
+    struct state_db *db = calloc(1, sizeof *db);
+    if (!db)
+        return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
+    enum sl_code code = sql_connect(&db->sql, path, SQLITE_OPEN_READWRITE, err);
+    if (code != SL_OK) {
+        state_db_close(db);
+        return code;
+    }
+    *ret = db;
+    return SL_OK;
+}
+
+static enum sl_code make(const char *path, struct sl_err *err)
+{
+    char temporary[PATH_MAX];
+    enum sl_code code = sql_file_begin(path, temporary, sizeof temporary, err);
+    if (code != SL_OK)
+        return code;
+    struct state_db *db = NULL;
+    code = connect_to(&db, temporary, err);
+    if (code == SL_OK)
+        code = fill(db, err);
+    state_db_close(db);
+    return sql_file_end(path, temporary, code, err);
+}
+
+/* ---- opening ---- */
+
+static enum sl_code check_version(struct state_db *db, struct sl_err *err)
+{
+    int version = STATE_DB_VERSION;
+    enum sl_code code =
+        sql_check_identity(&db->sql, STATE_DB_APPLICATION_ID, STATE_DB_VERSION, &version, err);
+    if (code != SL_OK || version == STATE_DB_VERSION)
+        return code;
+    code = sql_exec(&db->sql, "BEGIN IMMEDIATE", err);
+    if (code == SL_OK)
+        code = upgrade(db, version, err);
+    if (code == SL_OK)
+        code = sql_exec(&db->sql, "COMMIT", err);
+    return code;
+}
+
+static enum sl_code read_id(struct state_db *db, struct sl_err *err)
+{
+    int rc = sqlite3_step(db->query[SQ_ID_GET]);
+    db->id = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(db->query[SQ_ID_GET], 0) : 0;
+    sql_reset(db->query[SQ_ID_GET]);
+    if (rc == SQLITE_ROW && db->id > 0 && db->id < INT64_MAX)
+        return SL_OK;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE
+               ? sl_fail(err, SL_CORRUPT, "%s: its first row is missing", db->sql.path)
+               : sql_fail(&db->sql, rc, err);
+}
+
+static enum sl_code measure_log(struct state_db *db, struct sl_err *err)
+{
+    sqlite3_stmt *s = db->query[SQ_LOG_SIZE];
+    int rc = sqlite3_step(s);
+    enum sl_code code = rc == SQLITE_ROW ? SL_OK : sql_fail(&db->sql, rc, err);
+    if (code == SL_OK) {
+        db->log_next = (uint64_t)sqlite3_column_int64(s, 0);
+        db->log_bytes = (uint64_t)sqlite3_column_int64(s, 1);
+    }
+    sql_reset(s);
+    return code;
+}
+
+static enum sl_code find_log(struct state_db *db, struct sl_err *err)
+{
+    enum sl_code code = measure_log(db, err);
+    if (code == SL_OK && db->log_bytes > 0)
+        code = state_db_read_log(db, true, &db->found, &db->found_ops, err);
+    return code;
+}
+
+static enum sl_code open_checked(struct state_db **ret, const char *path, enum outbox_sync sync,
+                                 struct sl_err *err)
+{
+    struct state_db *db = NULL;
+    enum sl_code code = connect_to(&db, path, err);
+    if (code != SL_OK)
+        return code;
+    sql_measure_space(&db->sql);
+    code = sql_configure(&db->sql, STATE_DB_PAGES_MAX, err);
+    if (code == SL_OK)
+        code = check_version(db, err);
+    if (code == SL_OK)
+        code = prepare(db, err);
+    if (code == SL_OK)
+        code = read_id(db, err);
+    if (code == SL_OK)
+        code = sql_set_sync(&db->sql, sync, err);
+    if (code == SL_OK)
+        code = find_log(db, err);
+    if (code != SL_OK) {
+        state_db_close(db);
+        return code;
+    }
+    *ret = db;
+    return SL_OK;
+}
+
+/* Whether what is there may be taken. */
+static enum sl_code open_there(struct state_db **ret, const char *path, enum outbox_sync sync,
+                               const struct state_db_open *open, struct sl_err *err)
+{
+    if (open->only == STATE_DB_NO_ID)
+        return sl_fail(err, SL_CORRUPT, "%s: parts of it cannot be read", path);
+    struct state_db *db = NULL;
+    enum sl_code code = open_checked(&db, path, sync, err);
+    if (code == SL_OK && open->only != STATE_DB_ANY && open->only != db->id) {
+        code = sl_fail(err, SL_CORRUPT, "%s: could not be read at the start", path);
+        state_db_close(db);
+        db = NULL;
+    }
+    if (code == SL_OK)
+        *ret = db;
+    return code;
+}
+
+enum sl_code state_db_open(struct state_db **ret, const char *path, enum outbox_sync sync,
+                           struct state_db_open *open, struct sl_err *err)
+{
+    struct state_db *db = NULL;
+    open->moved = false;
+    enum sl_code code = sql_file_look_at(path, err);
+    if (code == SL_OK)
+        code = open_there(&db, path, sync, open, err);
+    if (code == SL_CORRUPT || (code == SL_NOTFOUND && sql_file_has_log(path))) {
+        (void)snprintf(open->moved_why, sizeof open->moved_why, "%.159s", err->text);
+        code = sql_file_move_aside(path, open->wall_ms, open->moved_to, sizeof open->moved_to, err);
+        if (code != SL_OK)
+            return code;
+        open->moved = true;
+        code = SL_NOTFOUND;
+    }
+    if (code == SL_NOTFOUND)
+        code = make(path, err);
+    if (code == SL_OK && !db)
+        code = open_checked(&db, path, sync, err);
+    if (code != SL_OK)
+        return code;
+    open->id = db->id;
+    *ret = db;
+    return SL_OK;
+}
+
+void state_db_close(struct state_db *db)
+{
+    if (!db)
+        return;
+    for (int q = 0; q < SQ_COUNT; q++)
+        (void)sqlite3_finalize(db->query[q]);
+    sql_close(&db->sql);
+    sl_buf_free(&db->row);
+    state_db_forget_found(db);
+    free(db);
+}

@@ -1,0 +1,185 @@
+/* state_rig.c - see state_rig.h. */
+#include "state_rig.h"
+
+#include <glob.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void on_resync(void *ctx)
+{
+    struct state_place *p = ctx;
+    if (p->put_all)
+        p->put_all(p);
+}
+
+void place_init(struct state_place *p)
+{
+    *p = (struct state_place){ .folder = "/tmp/test-state-XXXXXX" };
+    assert_non_null(mkdtemp(p->folder));
+    (void)snprintf(p->db, sizeof p->db, "%s/state.db", p->folder);
+    p->options = (struct state_options){
+        .clock = &sl_clock_system, .path = p->db, .resync = on_resync, .ctx = p
+    };
+}
+
+void place_release(struct state_place *p)
+{
+    char all[96];
+    glob_t found;
+    (void)snprintf(all, sizeof all, "%s/*", p->folder);
+    if (glob(all, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            (void)unlink(found.gl_pathv[i]);
+        globfree(&found);
+    }
+    assert_int_equal(rmdir(p->folder), 0);
+}
+
+static void on_beat(uv_timer_t *beat)
+{
+    (void)beat;
+}
+
+struct loading {
+    struct state_place *place;
+    enum state_kind kind;
+    uint8_t last[256]; /* keys must ascend */
+    size_t last_len;
+};
+
+static void on_row(void *ctx, struct sl_slice key, struct sl_slice value)
+{
+    struct loading *l = ctx;
+    char *seen = l->place->seen[l->kind];
+    size_t at = strlen(seen);
+    assert_true(key.len <= sizeof l->last);
+    if (l->place->rows[l->kind]++ > 0) {
+        size_t n = key.len < l->last_len ? key.len : l->last_len;
+        int c = n > 0 ? memcmp(l->last, key.ptr, n) : 0;
+        assert_true(c < 0 || (c == 0 && l->last_len < key.len));
+    }
+    if (key.len > 0)
+        memcpy(l->last, key.ptr, key.len);
+    l->last_len = key.len;
+    (void)snprintf(seen + at, sizeof l->place->seen[0] - at, "%.*s=%.*s ", SL_FMT(key),
+                   SL_FMT(value));
+}
+
+static void load_all(struct state_place *p)
+{
+    struct sl_err err;
+    memset(p->seen, 0, sizeof p->seen);
+    memset(p->rows, 0, sizeof p->rows);
+    for (int kind = 0; kind < STATE_KINDS; kind++) {
+        struct loading l = { .place = p, .kind = (enum state_kind)kind };
+        enum sl_code code = state_load(p->state, (enum state_kind)kind, on_row, &l, &err);
+        assert_true(code == SL_OK || stats_of(p).bad_places > 0);
+    }
+}
+
+void place_open(struct state_place *p)
+{
+    struct sl_err err;
+    assert_int_equal(uv_loop_init(&p->loop), 0);
+    assert_int_equal(uv_timer_init(&p->loop, &p->beat), 0);
+    assert_int_equal(uv_timer_start(&p->beat, on_beat, 1, 1), 0);
+    p->options.loop = &p->loop;
+    p->closed = false;
+    assert_int_equal(state_open(&p->state, &p->options, &err), SL_OK);
+    load_all(p);
+}
+
+static void on_closed(void *ctx)
+{
+    ((struct state_place *)ctx)->closed = true;
+}
+
+void place_close(struct state_place *p)
+{
+    state_close(p->state, on_closed, p);
+    uv_close((uv_handle_t *)&p->beat, NULL);
+    assert_int_equal(uv_run(&p->loop, UV_RUN_DEFAULT), 0);
+    assert_true(p->closed);
+    assert_int_equal(uv_loop_close(&p->loop), 0);
+}
+
+struct state_stats stats_of(struct state_place *p)
+{
+    struct state_stats s;
+    state_get_stats(p->state, &s);
+    assert_int_equal(s.disk_ok, s.disk_error[0] == '\0');
+    return s;
+}
+
+void wait_for(struct state_place *p, bool (*cond)(struct state_place *, uint64_t), uint64_t arg)
+{
+    int64_t until = sl_mono_ms(&sl_clock_system) + WAIT_MS_MAX;
+    while (!cond(p, arg)) {
+        assert_true(sl_mono_ms(&sl_clock_system) < until);
+        (void)uv_run(&p->loop, UV_RUN_ONCE);
+    }
+}
+
+bool told_is(struct state_place *p, uint64_t count)
+{
+    return p->safe + p->unsafe >= count;
+}
+
+bool disk_ok_is(struct state_place *p, uint64_t ok)
+{
+    return stats_of(p).disk_ok == (ok != 0);
+}
+
+void put(struct state_place *p, enum state_kind kind, const char *key, const char *value)
+{
+    size_t half = strlen(value) / 2;
+    assert_true(
+        state_put(p->state, kind, sl_str(key), sl_bytes(value, half), sl_str(value + half)));
+}
+
+void take(struct state_place *p, enum state_kind kind, const char *key)
+{
+    assert_true(state_remove(p->state, kind, sl_str(key)));
+}
+
+void take_range(struct state_place *p, enum state_kind kind, const char *from, const char *to)
+{
+    assert_true(state_remove_range(p->state, kind, sl_str(from), sl_str(to)));
+}
+
+static void on_safe(void *ctx, enum sl_code result)
+{
+    struct state_place *p = ctx;
+    p->last_code = result;
+    if (result == SL_OK)
+        p->safe++;
+    else
+        p->unsafe++;
+}
+
+void when_safe(struct state_place *p)
+{
+    unsigned before = p->safe + p->unsafe;
+    assert_true(state_when_safe(p->state, on_safe, p));
+    assert_int_equal(p->safe + p->unsafe, before); /* never inside the call */
+}
+
+void sync_now(struct state_place *p)
+{
+    unsigned before = p->safe + p->unsafe;
+    when_safe(p);
+    wait_for(p, told_is, before + 1);
+    assert_int_equal(p->last_code, SL_OK);
+}
+
+void sql(const char *path, const char *text)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    char *error = NULL;
+    if (sqlite3_exec(db, text, NULL, NULL, &error) != SQLITE_OK)
+        fail_msg("%s: %s", text, error);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
