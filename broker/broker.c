@@ -4,6 +4,7 @@
 #include "access.h"
 #include "client.h"
 #include "conn.h"
+#include "durable.h"
 #include "listener.h"
 #include "owed.h"
 #include "session.h"
@@ -89,6 +90,7 @@ void broker_bury(struct broker *b, struct session *s)
 {
     assert(!s->client);
     sl_map_remove(&b->sessions, session_key, s);
+    persist_end(s);
     subs_remove_all(&b->subs, s);
     if (s->will) /* the session's end sends it [MQTT-3.1.2-8] */
         broker_publish_will(b, s, s->will);
@@ -109,8 +111,10 @@ static void free_buried(struct broker *b)
 {
     while (b->buried_count > 0) {
         struct session *s = b->buried[--b->buried_count];
+        b->store_at_once = true;
         if (!b->closing)
             share_reassign(b, s); /* which may close connections and bury more */
+        b->store_at_once = false;
         session_free(s);
     }
     share_free_ended(&b->subs);
@@ -144,6 +148,7 @@ void broker_flush(struct broker *b)
             client_turn(c);
         }
         free_buried(b);
+        persist_turn(b);
     } while (b->dirty); /* what ended sessions have left to others */
     b->now_ms = 0;
     if (b->internal_count > 0 || b->hungry)
@@ -177,6 +182,7 @@ static void send_due_will(struct broker *b, struct session *s, int64_t now)
     broker_publish_will(b, s, s->will);
     sl_msg_unref(s->will);
     s->will = NULL;
+    persist_save(s);
 }
 
 /* The map must not change while it is walked, so the sessions that are over are gathered first. */
@@ -196,6 +202,11 @@ static void expire_sessions(struct broker *b, int64_t now)
     } while (count == SL_ARRAY_LEN(over));
 }
 
+static void on_retained_expired(void *ctx, struct sl_msg *m)
+{
+    persist_retained_gone(ctx, m);
+}
+
 static void on_tick(uv_timer_t *h)
 {
     struct broker *b = h->data;
@@ -208,7 +219,8 @@ static void on_tick(uv_timer_t *h)
     conns_tick(b);
     bounds_tick(b);
     expire_sessions(b, now);
-    if (now >= b->purge_due_ms && retained_purge(&b->retained, now))
+    persist_tick(b);
+    if (now >= b->purge_due_ms && retained_purge(&b->retained, now, on_retained_expired, b))
         b->purge_due_ms = now + RETAINED_PURGE_MS;
     if (b->options.sys_interval_ms > 0 && now >= b->sys_due_ms) {
         b->sys_due_ms = now + b->options.sys_interval_ms;
@@ -232,8 +244,13 @@ enum sl_code broker_open(struct broker **ret, const struct broker_options *optio
     b->options = *options;
     if (b->options.max_retained_bytes == 0)
         b->options.max_retained_bytes = BROKER_RETAINED_BYTES;
-    b->next_origin = BROKER_ORIGIN_CLIENTS;
+    b->next_origin = BROKER_ORIGIN_OUTSIDE + 1;
     b->stats.started_mono_ms = sl_mono_ms(options->clock);
+    if (options->persistence && persist_open(b, err) != SL_OK) {
+        free(b->read_buffer);
+        free(b);
+        return SL_NOMEM;
+    }
     /* These inits only fill in structs; starting them only fails without a callback. */
     (void)uv_timer_init(options->loop, &b->tick);
     (void)uv_prepare_init(options->loop, &b->prepare);
@@ -257,6 +274,7 @@ void broker_release(struct broker *b)
     for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i)); i = 0)
         broker_bury(b, s);
     free_buried(b);
+    persist_free(b);
     free(b->buried);
     broker_drop_internal(b);
     subs_free(&b->subs);
@@ -292,6 +310,7 @@ void broker_pause(struct broker *b)
      * not for ever: a bound all the same. */
     for (unsigned turns = 0; b->internal_count > 0 && turns < PAUSE_TURNS_MAX; turns++)
         broker_route_internal(b);
+    persist_pause(b);
 }
 
 void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
@@ -306,6 +325,7 @@ void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
         client_close(b->clients[i], MQTT_RC_SHUTTING_DOWN, NULL);
     broker_flush(b);
     conns_abort(b);
+    persist_close(b);
     uv_close((uv_handle_t *)&b->tick, on_handle_closed);
     uv_close((uv_handle_t *)&b->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&b->check, on_handle_closed);

@@ -19,6 +19,7 @@
 
 struct client;
 struct owed;
+struct persist;
 struct session;
 
 struct internal_publish {
@@ -33,6 +34,9 @@ struct broker {
     struct acl *acl; /* NULL: everything is allowed */
     struct bounds bounds;
     struct sl_map sessions;
+    struct persist *persist;        /* NULL without a store */
+    struct broker_receipt *receipt; /* of the publish that is being delivered; NULL for none */
+    bool store_at_once; /* what is being delivered was promised before: it has no time to wait */
     struct session **buried; /* ended during this turn; freed at its end */
     uint32_t buried_count, buried_cap;
     struct client **clients;
@@ -79,6 +83,10 @@ int64_t broker_wall(struct broker *b);
  * Returns whether anybody did. */
 bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
                   struct broker_receipt *receipt);
+
+/* The same for taps alone: everybody else has had it before a restart. */
+void broker_route_to_taps(struct broker *b, const struct sl_msg_parts *parts,
+                          struct broker_receipt *receipt);
 
 /* Routes what was published from inside: as much as one turn may take. */
 void broker_route_internal(struct broker *b);

@@ -4,6 +4,7 @@
 #include "alias_out.h"
 #include "broker_internal.h"
 #include "client_rare.h"
+#include "durable.h"
 #include "owed.h"
 #include "session.h"
 
@@ -48,11 +49,13 @@ static void protocol_fault(struct client *c, uint8_t reason, const char *why)
 
 static bool handle_pubrel(struct client *c, uint16_t packet_id)
 {
-    const struct qos2_in *q = session_qos2_find(c->session, packet_id);
+    struct qos2_in *q = session_qos2_find(c->session, packet_id);
     if (q && !q->received) { /* [MQTT-4.3.3-5] */
         protocol_fault(c, MQTT_RC_PROTOCOL_ERROR, "PUBREL before PUBREC was sent");
         return true;
     }
+    if (q && persist_complete(c->session, q)) /* PUBCOMP comes with the commit */
+        return true;
     client_send_ack(c, MQTT_PUBCOMP, packet_id, q ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
     session_qos2_remove(c->session, packet_id);
     return q != NULL;
@@ -67,12 +70,12 @@ static void handle_ack(struct client *c, const struct mqtt_frame *f)
         protocol_fault(c, fault, why);
         return;
     }
-    bool known = true;
+    bool known = true, wait = false;
     switch (f->type) {
     case MQTT_PUBACK: known = session_on_puback(c->session, a.packet_id); break;
     case MQTT_PUBREC:
-        known = session_on_pubrec(c->session, a.packet_id, a.reason >= 0x80);
-        if (a.reason < 0x80) /* also for an unknown id, so that the client can forget it */
+        known = session_on_pubrec(c->session, a.packet_id, a.reason >= 0x80, &wait);
+        if (a.reason < 0x80 && !wait) /* also for an unknown id, so that the client can forget it */
             client_send_ack(c, MQTT_PUBREL, a.packet_id,
                             known ? MQTT_RC_SUCCESS : MQTT_RC_PACKET_ID_NOT_FOUND);
         break;
@@ -286,6 +289,8 @@ void client_detach(struct client *c, bool will)
     c->will = NULL;
     if (s->expiry_s == 0)
         broker_bury(c->broker, s);
+    else
+        persist_detach(s);
 }
 
 static void log_close(const struct client *c, uint8_t reason, const char *why)

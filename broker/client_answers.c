@@ -6,6 +6,7 @@
  * [MQTT-3.1.2-29, 3.2.2-19, 3.4.2-2, 3.5.2-2, 3.6.2-2, 3.7.2-2, 3.9.2-1, 3.11.2-1, 3.14.2-3]. */
 #include "broker_internal.h"
 #include "client.h"
+#include "durable.h"
 
 /* What somebody who reads it can do about a refusal that has no sentence of its own. */
 static const char *advice(uint8_t reason)
@@ -128,5 +129,8 @@ bool client_send_list_ack(struct client *c, enum mqtt_type type, struct mqtt_sub
         unexplain(&ack->props);
         put_list_ack(out, c->version, type, ack);
     }
-    return client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE);
+    if (!client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE))
+        return false;
+    persist_hold_output(c, start);
+    return true;
 }

@@ -4,6 +4,7 @@
 #include "broker_internal.h"
 #include "client.h"
 #include "client_rare.h"
+#include "durable.h"
 #include "session.h"
 
 #include "base/crypto.h"
@@ -262,6 +263,7 @@ void client_accept(struct client *c, const struct mqtt_connect *p)
     c->broker->attached++;
     s->since_wall_ms = broker_wall(c->broker);
     c->session = s;
+    persist_attach(s);
     c->state = CLIENT_CONNECTED;
     take_limits(c, p);
     offer_aliases(c, p);

@@ -3,6 +3,7 @@
 #include "broker_internal.h"
 #include "client.h"
 #include "client_rare.h"
+#include "durable.h"
 #include "owed.h"
 #include "session.h"
 #include "share.h"
@@ -75,7 +76,9 @@ static uint8_t topic_refusal(const struct client *c, struct sl_slice topic)
     return MQTT_RC_NOT_AUTHORIZED;
 }
 
-static bool route(struct client *c, const struct mqtt_publish *p, struct broker_receipt *receipt)
+/* again: only to those who may not have had it before a restart. */
+static bool route(struct client *c, const struct mqtt_publish *p, struct broker_receipt *receipt,
+                  bool again)
 {
     struct session *s = c->session;
     struct sl_buf forwardable = { 0 };
@@ -100,7 +103,11 @@ static bool route(struct client *c, const struct mqtt_publish *p, struct broker_
         .wall_ms = broker_wall(c->broker),
         .origin = s->origin,
     };
-    bool wanted = broker_route(c->broker, &parts, receipt);
+    bool wanted = true;
+    if (again)
+        broker_route_to_taps(c->broker, &parts, receipt);
+    else
+        wanted = broker_route(c->broker, &parts, receipt);
     sl_buf_free(&forwardable);
     return wanted;
 }
@@ -109,9 +116,22 @@ static bool route(struct client *c, const struct mqtt_publish *p, struct broker_
 static bool repeated_qos2(struct client *c, const struct mqtt_publish *p)
 {
     struct qos2_in *q = session_qos2_find(c->session, p->packet_id);
+    if (q && q->restored)
+        return false;
     if (q)
         client_queue_ack(c, MQTT_PUBREC, p->packet_id, MQTT_RC_SUCCESS, q->ack);
     return q != NULL;
+}
+
+/* Taken before a restart: its sessions have the message. Taps get it once more, since they may not
+ * have been done with it, and the acknowledgement waits for them. */
+static bool forget_restored(struct session *s, uint16_t packet_id)
+{
+    struct qos2_in *q = session_qos2_find(s, packet_id);
+    if (!q || !q->restored)
+        return false;
+    q->restored = false;
+    return true;
 }
 
 static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
@@ -127,15 +147,19 @@ static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
         return;
     struct broker_receipt receipt = { .session = c->session };
     receipt.reason = topic_refusal(c, p->topic);
-    if (!receipt.reason && p->qos == 2 && !session_qos2_add(c->session, p->packet_id))
+    bool again = p->qos == 2 && forget_restored(c->session, p->packet_id);
+    if (!receipt.reason && p->qos == 2 && !again && !session_qos2_add(c->session, p->packet_id))
         receipt.reason = MQTT_RC_QUOTA_EXCEEDED;
-    if (!receipt.reason && !route(c, p, &receipt) && !receipt.reason && c->version == MQTT_V5)
+    if (!receipt.reason && !route(c, p, &receipt, again) && !receipt.reason &&
+        c->version == MQTT_V5)
         receipt.reason = MQTT_RC_NO_MATCHING_SUBSCRIBERS;
     if (!c->session) { /* routing closed this connection */
         ack_unref(receipt.ack);
         return;
     }
     struct qos2_in *q = p->qos == 2 ? session_qos2_find(c->session, p->packet_id) : NULL;
+    if (q && !again && !receipt.reason)
+        persist_received(c->session, q, &receipt);
     if (q && receipt.ack)
         q->ack = ack_ref(receipt.ack);
     client_queue_ack(c, type, p->packet_id, receipt.reason, receipt.ack);
@@ -157,7 +181,7 @@ void client_handle_publish(struct client *c, const struct mqtt_frame *f)
     if (p.qos > 0)
         take_acknowledged(c, &p);
     else if (!topic_refusal(c, p.topic))
-        (void)route(c, &p, NULL); /* QoS 0: nobody is told whether somebody wanted it */
+        (void)route(c, &p, NULL, false); /* QoS 0: nobody is told whether somebody wanted it */
 }
 
 /* ---- SUBSCRIBE ---- */
@@ -190,6 +214,7 @@ static uint8_t subscribe(struct client *c, const struct mqtt_sub_entry *e, uint3
         return refusal;
     if (!subs_add(&c->broker->subs, c->session, e->filter, &wanted, &existed))
         return c->version == MQTT_V5 ? MQTT_RC_QUOTA_EXCEEDED : MQTT_RC_UNSPECIFIED;
+    persist_subscribed(c->session, e->filter, &wanted);
     *ret_send_retained = !sl_slice_starts(e->filter, sl_str("$share/")) &&
                          (e->retain_handling == 0 || (e->retain_handling == 1 && !existed));
     return wanted.qos;
@@ -237,8 +262,9 @@ void client_handle_subscribe(struct client *c, const struct mqtt_frame *f)
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for SUBACK");
     } else {
         struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
-        if (client_send_list_ack(c, MQTT_SUBACK, &ack))
+        if (client_send_list_ack(c, MQTT_SUBACK, &ack)) {
             send_retained(c, &p, id, sl_buf_slice(&send));
+        }
     }
     sl_buf_free(&codes);
     sl_buf_free(&send);
@@ -258,6 +284,7 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
     for (struct sl_slice filter; mqtt_unsubscribe_next(&list, &filter);) {
         bool existed = subs_remove(&c->broker->subs, c->session, filter);
         owed_forget(c->session, filter); /* [MQTT-3.10.4-2] */
+        persist_unsubscribed(c->session, filter);
         sl_buf_put_u8(&codes, existed ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED);
     }
     struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };

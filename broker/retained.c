@@ -49,7 +49,8 @@ enum retained_result retained_set(struct retained *r, struct sl_msg *m, uint64_t
     return RETAINED_DONE;
 }
 
-bool retained_purge(struct retained *r, int64_t now_mono_ms)
+bool retained_purge(struct retained *r, int64_t now_mono_ms, retained_visit_fn *forgotten,
+                    void *ctx)
 {
     if (r->expiring == 0 && !r->purging)
         return true;
@@ -58,12 +59,22 @@ bool retained_purge(struct retained *r, int64_t now_mono_ms)
     r->purging = true;
     for (int i = 0; i < PURGE_STEPS && r->purge.at; i++) {
         struct trie_node *n = r->purge.at;
-        if (n->value && sl_msg_expired(n->value, now_mono_ms))
+        if (n->value && sl_msg_expired(n->value, now_mono_ms)) {
+            forgotten(ctx, n->value);
             drop_value(r, n); /* the step leaves the node, which prunes it */
+        }
         trie_cursor_step(&r->purge);
     }
     r->purging = r->purge.at != NULL;
     return !r->purging;
+}
+
+void retained_visit(struct retained *r, retained_visit_fn *visit, void *ctx)
+{
+    struct trie_cursor walk;
+    for (trie_cursor_begin(&walk, &r->trie, sl_str("#")); walk.at; trie_cursor_step(&walk))
+        if (walk.at->value)
+            visit(ctx, walk.at->value);
 }
 
 static void unref_value(void *value)

@@ -23,9 +23,13 @@ enum retained_result { RETAINED_DONE, RETAINED_FULL, RETAINED_NO_MEMORY };
  */
 SL_NODISCARD enum retained_result retained_set(struct retained *r, struct sl_msg *m,
                                                uint64_t bytes_max);
-/* Look at some more of them and forget those whose message expiry has passed; true when all have
- * been looked at. To be called again, soon, until then. */
-bool retained_purge(struct retained *r, int64_t now_mono_ms);
+/* Look at some more of them and forget those whose message expiry has passed, each of which is
+ * shown before; true when all have been looked at. To be called again, soon, until then. */
+typedef void retained_visit_fn(void *ctx, struct sl_msg *m);
+bool retained_purge(struct retained *r, int64_t now_mono_ms, retained_visit_fn *forgotten,
+                    void *ctx);
+/* All of them; the visitor must not change them. */
+void retained_visit(struct retained *r, retained_visit_fn *visit, void *ctx);
 void retained_free(struct retained *r);
 
 #endif

@@ -3,6 +3,7 @@
 #include "broker_internal.h"
 
 #include "acks.h"
+#include "durable.h"
 #include "session.h"
 #include "share.h"
 #include "sub_list.h"
@@ -40,8 +41,11 @@ static void retain(struct broker *b, struct sl_msg *m, struct broker_receipt *re
 {
     uint64_t max = m->origin == 0 ? UINT64_MAX : b->options.max_retained_bytes;
     switch (retained_set(&b->retained, m, max)) {
-    case RETAINED_DONE: break;
-    case RETAINED_FULL: broker_count_drop(b, BROKER_DROP_RETAINED); break;
+    case RETAINED_DONE: persist_retained(b, m, receipt); break;
+    case RETAINED_FULL:
+        persist_retained_gone(b, m);
+        broker_count_drop(b, BROKER_DROP_RETAINED);
+        break;
     case RETAINED_NO_MEMORY: broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED); break;
     }
 }
@@ -53,7 +57,9 @@ static void hand_out(struct broker *b, const struct topic_entry *e, struct sl_ms
         retain(b, m, receipt);
     for (uint32_t i = 0; i < e->tap_count; i++)
         e->taps[i]->fn(e->taps[i]->ctx, m, receipt);
+    b->receipt = receipt;
     deliver(b, e, m);
+    b->receipt = NULL;
 }
 
 bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
@@ -78,6 +84,20 @@ bool broker_route(struct broker *b, const struct sl_msg_parts *parts,
     hand_out(b, e, m, receipt);
     sl_msg_unref(m);
     return wanted;
+}
+
+void broker_route_to_taps(struct broker *b, const struct sl_msg_parts *parts,
+                          struct broker_receipt *receipt)
+{
+    struct topic_entry *e = subs_lookup(&b->subs, parts->topic);
+    struct sl_msg *m = e && e->tap_count > 0 ? sl_msg_new(parts) : NULL;
+    if (!e || (e->tap_count > 0 && !m)) {
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+        return;
+    }
+    for (uint32_t i = 0; i < e->tap_count; i++)
+        e->taps[i]->fn(e->taps[i]->ctx, m, receipt);
+    sl_msg_unref(m);
 }
 
 /* ---- published from inside ---- */

@@ -4,6 +4,7 @@
 #include "access.h"
 #include "broker_internal.h"
 #include "client.h"
+#include "durable.h"
 #include "owed.h"
 
 #include <assert.h>
@@ -95,7 +96,7 @@ static void qos2_free(struct session *s)
 
 void session_free(struct session *s)
 {
-    assert(!s->client && s->sub_count == 0);
+    assert(!s->client && s->sub_count == 0 && !s->durable);
     s->broker->stats.queued -= s->queue.count;
     ring_free(&s->window);
     ring_free(&s->queue);
@@ -152,6 +153,7 @@ static bool window_find(const struct session *s, uint16_t packet_id, uint32_t *r
 
 static void window_close(struct session *s, uint32_t at)
 {
+    persist_leave(s, ring_at(&s->window, at));
     delivery_drop(ring_at(&s->window, at));
     s->window_open--;
     if (at < s->window_sent)
@@ -202,8 +204,9 @@ static enum frame_result send_delivery(struct session *s, const struct delivery 
     return client_send_publish(s->client, &r, frames);
 }
 
-/* Takes over d's references. */
-static void send_in_window(struct session *s, struct delivery d, struct frame_cache *frames)
+/* Takes over d's references. NULL when it could not be sent and is gone. */
+static struct delivery *send_in_window(struct session *s, struct delivery d,
+                                       struct frame_cache *frames)
 {
     struct delivery *place = ring_push(&s->window);
     enum frame_result sent = FRAME_NO_MEMORY;
@@ -212,22 +215,36 @@ static void send_in_window(struct session *s, struct delivery d, struct frame_ca
         s->window_open++;
         s->in_flight++;
         s->window_sent = s->window.count;
-        sent = send_delivery(s, place, false, frames);
+        if (d.released) { /* before a restart */
+            client_send_ack(s->client, MQTT_PUBREL, d.packet_id, MQTT_RC_SUCCESS);
+            return place;
+        }
+        sent = send_delivery(s, place, d.again, frames);
     }
     if (sent == FRAME_OK)
-        return;
+        return place;
     broker_count_drop(s->broker,
                       sent == FRAME_TOO_LARGE ? BROKER_DROP_TOO_LARGE : BROKER_DROP_INTERNAL);
-    if (place)
+    if (place) {
         window_close(s, s->window.count - 1);
-    else
+    } else {
+        persist_leave(s, &d);
         delivery_drop(&d);
+    }
+    return NULL;
 }
 
 static void forget_queued(struct session *s, const struct delivery *d)
 {
     s->queued_bytes -= sl_msg_size(d->msg);
     s->broker->stats.queued--;
+}
+
+/* A packet id that the client may know from before a restart does not go unused: QoS 2 is brought
+ * to its end. */
+static bool may_drop(const struct delivery *d)
+{
+    return !d->again || d->qos < 2;
 }
 
 /* Drops what has expired while it waited; at most once a second, since it looks at all of it. */
@@ -240,9 +257,10 @@ static void purge_expired(struct session *s)
     s->purge_due_ms = now + 1000;
     for (uint32_t i = 0; i < count; i++) {
         struct delivery *d = ring_at(&s->queue, i);
-        if (sl_msg_expired(d->msg, now)) {
+        if (may_drop(d) && sl_msg_expired(d->msg, now)) {
             broker_count_drop(s->broker, BROKER_DROP_EXPIRED);
             forget_queued(s, d);
+            persist_leave(s, d);
             delivery_drop(d);
         } else {
             *ring_at(&s->queue, kept++) = *d;
@@ -259,7 +277,8 @@ static bool queue_has_room(const struct session *s, size_t size)
     return s->queue.count < o->max_queued_messages && s->queued_bytes + size <= o->max_queued_bytes;
 }
 
-static void enqueue(struct session *s, struct delivery d)
+/* NULL when there is no room and it is gone. */
+static struct delivery *enqueue(struct session *s, struct delivery d)
 {
     size_t size = sl_msg_size(d.msg);
     if (!queue_has_room(s, size))
@@ -268,11 +287,12 @@ static void enqueue(struct session *s, struct delivery d)
     if (!place) {
         broker_count_drop(s->broker, BROKER_DROP_QUEUE_FULL);
         delivery_drop(&d);
-        return;
+        return NULL;
     }
     *place = d;
     s->queued_bytes += size;
     s->broker->stats.queued++;
+    return place;
 }
 
 void session_deliver(struct session *s, const struct delivery *wanted, struct frame_cache *frames)
@@ -287,11 +307,14 @@ void session_deliver(struct session *s, const struct delivery *wanted, struct fr
         }
         return;
     }
+    if (s->durable && persist_refuses(s, wanted->msg, wanted->qos))
+        return;
     struct delivery d = new_delivery(s, wanted);
-    if (s->queue.count == 0 && window_has_room(s, d.sequence))
-        send_in_window(s, d, frames);
-    else
-        enqueue(s, d);
+    d.unsafe = persist_commits_first(s, d.qos);
+    bool now = s->queue.count == 0 && !d.unsafe && window_has_room(s, d.sequence);
+    struct delivery *place = now ? send_in_window(s, d, frames) : enqueue(s, d);
+    if (place && s->durable)
+        persist_placed(s, place);
 }
 
 bool session_offer(struct session *s, const struct delivery *d)
@@ -322,7 +345,8 @@ static bool resend_next(struct session *s)
     uint32_t at = s->window_sent;
     const struct delivery *d = ring_at(&s->window, at);
     if (d->msg && d->released) { /* not a PUBLISH: no window holds it back */
-        client_send_ack(s->client, MQTT_PUBREL, d->packet_id, MQTT_RC_SUCCESS);
+        if (!d->unsafe)          /* else it comes with the commit */
+            client_send_ack(s->client, MQTT_PUBREL, d->packet_id, MQTT_RC_SUCCESS);
     } else if (d->msg) {
         if (!may_send(s))
             return false;
@@ -340,22 +364,29 @@ static bool resend_next(struct session *s)
     return true;
 }
 
+static bool queue_may_send(const struct session *s)
+{
+    const struct delivery *d = s->queue.count > 0 ? ring_at(&s->queue, 0) : NULL;
+    return d && !d->unsafe && window_has_room(s, d->sequence);
+}
+
 void session_pump(struct session *s)
 {
     while (s->client && s->window_sent < s->window.count)
         if (!resend_next(s))
             return;
-    while (s->queue.count > 0 && window_has_room(s, ring_at(&s->queue, 0)->sequence)) {
+    while (queue_may_send(s)) {
         struct delivery d = *ring_at(&s->queue, 0);
         ring_pop(&s->queue);
         forget_queued(s, &d);
-        bool denied = !access_may_receive(s, sl_msg_topic(d.msg));
-        if (denied || sl_msg_expired(d.msg, broker_now(s->broker))) {
+        bool denied = may_drop(&d) && !access_may_receive(s, sl_msg_topic(d.msg));
+        if (denied || (may_drop(&d) && sl_msg_expired(d.msg, broker_now(s->broker)))) {
             broker_count_drop(s->broker, denied ? BROKER_DROP_DENIED : BROKER_DROP_EXPIRED);
+            persist_leave(s, &d);
             delivery_drop(&d);
             continue;
         }
-        send_in_window(s, d, NULL);
+        (void)send_in_window(s, d, NULL); /* what cannot be sent is counted there */
     }
     if (s->owed)
         owed_pump(s);
@@ -395,23 +426,116 @@ bool session_on_puback(struct session *s, uint16_t packet_id)
     return close_acknowledged(s, at);
 }
 
-bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed)
+bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed, bool *ret_wait)
 {
     uint32_t at;
+    *ret_wait = false;
     if (!window_find(s, packet_id, &at) || ring_at(&s->window, at)->qos != 2)
         return false;
     if (failed) /* [MQTT-4.3.3-4]: the packet id is free again */
         return close_acknowledged(s, at);
     ring_at(&s->window, at)->released = true; /* from here on only PUBREL is sent again */
+    *ret_wait = persist_released(s, ring_at(&s->window, at));
     return true;
 }
 
 bool session_on_pubcomp(struct session *s, uint16_t packet_id)
 {
     uint32_t at;
-    if (!window_find(s, packet_id, &at) || !ring_at(&s->window, at)->released)
+    if (!window_find(s, packet_id, &at) || !ring_at(&s->window, at)->released ||
+        ring_at(&s->window, at)->unsafe)
         return false;
     return close_acknowledged(s, at);
+}
+
+/* ---- for persist*.c ---- */
+
+static struct delivery *ring_find(const struct delivery_ring *r, uint32_t sequence)
+{
+    uint32_t low = 0, high = r->count;
+    while (low < high) {
+        uint32_t at = low + (high - low) / 2;
+        struct delivery *d = ring_at(r, at);
+        uint32_t first = ring_at(r, 0)->sequence;
+        if (d->sequence == sequence)
+            return d->msg ? d : NULL;
+        if (d->sequence - first < sequence - first)
+            low = at + 1;
+        else
+            high = at;
+    }
+    return NULL;
+}
+
+struct delivery *session_find(struct session *s, uint32_t sequence)
+{
+    struct delivery *d = ring_find(&s->queue, sequence);
+    return d ? d : ring_find(&s->window, sequence);
+}
+
+void session_visit(struct session *s, session_visit_fn *visit, void *ctx)
+{
+    for (uint32_t i = 0; i < s->window.count; i++)
+        if (ring_at(&s->window, i)->msg)
+            visit(ctx, s, ring_at(&s->window, i));
+    for (uint32_t i = 0; i < s->queue.count; i++)
+        visit(ctx, s, ring_at(&s->queue, i));
+}
+
+uint64_t session_oldest(const struct session *s)
+{
+    if (s->window.count > 0)
+        return session_sequence(s, ring_at(&s->window, 0));
+    return s->queue.count > 0 ? session_sequence(s, ring_at(&s->queue, 0)) : s->next_sequence;
+}
+
+bool session_was_sent(const struct session *s, const struct delivery *d)
+{
+    for (uint32_t i = 0; i < s->window_sent; i++)
+        if (ring_at(&s->window, i) == d)
+            return true;
+    return false;
+}
+
+static void queue_remove(struct session *s, struct delivery *d)
+{
+    uint32_t at = 0;
+    while (ring_at(&s->queue, at) != d)
+        at++;
+    forget_queued(s, d);
+    persist_leave(s, d);
+    delivery_drop(d);
+    for (; at + 1 < s->queue.count; at++)
+        *ring_at(&s->queue, at) = *ring_at(&s->queue, at + 1);
+    if (--s->queue.count == 0)
+        ring_free(&s->queue);
+}
+
+void session_drop(struct session *s, struct delivery *d)
+{
+    uint32_t at;
+    if (s->window.count > 0 && window_find(s, d->packet_id, &at) && ring_at(&s->window, at) == d)
+        window_close(s, at);
+    else
+        queue_remove(s, d);
+}
+
+bool session_restore(struct session *s, struct delivery d, uint64_t sequence)
+{
+    if (sequence >= s->next_sequence || s->next_sequence - sequence > UINT32_MAX)
+        return false;
+    if (s->queue.count > 0 &&
+        sequence <= session_sequence(s, ring_at(&s->queue, s->queue.count - 1)))
+        return false;
+    struct delivery *place = ring_push(&s->queue);
+    if (!place)
+        return false;
+    d.sequence = (uint32_t)sequence;
+    d.packet_id = session_packet_id(sequence);
+    *place = d;
+    s->queued_bytes += sl_msg_size(d.msg);
+    s->broker->stats.queued++;
+    return true;
 }
 
 /* ---- QoS 2 in ---- */
@@ -449,6 +573,7 @@ void session_qos2_remove(struct session *s, uint16_t packet_id)
     if (!q)
         return;
     s->qos2_open -= q->open;
+    persist_forget_received(s, q);
     sl_map_remove(&s->qos2, qos2_key, q);
     ack_unref(q->ack);
     free(q);

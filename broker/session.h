@@ -10,6 +10,7 @@
 #include "subs.h"
 
 struct client;
+struct durable;
 struct owed;
 
 /* A message on its way to this client. Deliveries are numbered in the order in which they are to go
@@ -19,10 +20,14 @@ struct delivery {
     struct sl_msg *msg; /* a reference; NULL: this place in the window is free again */
     struct subids *ids; /* a reference, or NULL */
     uint32_t sequence;  /* the low half: session_sequence() gives the whole */
+    uint32_t wait;      /* not written yet: its place in persist_wait.c; else 0 */
     uint16_t packet_id;
     uint8_t qos;       /* granted */
     bool retain : 1;   /* the flag to send */
     bool released : 1; /* QoS 2: PUBREC received, PUBREL is what is outstanding */
+    bool stored : 1;   /* has a row */
+    bool unsafe : 1;   /* ... that must be committed before the packet goes out */
+    bool again : 1;    /* was sent before a restart, perhaps */
     uint32_t group;    /* number of the shared subscription it came by; 0 for none */
 };
 
@@ -37,14 +42,18 @@ struct delivery_ring {
 struct qos2_in {
     struct broker_ack *ack; /* a reference when its PUBREC is or was held back; else NULL */
     uint16_t packet_id;
-    bool received; /* PUBREC was sent: only now may PUBREL come */
-    bool open;     /* ... on this connection: counts in its receive window */
+    bool received;   /* PUBREC was sent: only now may PUBREL come */
+    bool open;       /* ... on this connection: counts in its receive window */
+    bool stored;     /* has a row */
+    bool restored;   /* from before a restart: the sessions have its message, taps perhaps not */
+    bool completing; /* PUBREL came; PUBCOMP waits for the commit */
 };
 
 struct session {
     struct broker *broker;
     struct client *client;    /* attached connection or NULL */
     struct acl_view *access;  /* NULL: no list, or its user is not known yet (access.c) */
+    struct durable *durable;  /* NULL: it ends with the process */
     uint64_t origin;          /* identity for No Local; never reused */
     uint32_t expiry_s;        /* UINT32_MAX: never */
     int64_t offline_since_ms; /* monotonic, while client is NULL */
@@ -121,9 +130,22 @@ void session_resume(struct session *s);
  * as window and output allow. */
 void session_pump(struct session *s);
 
+/* For persist*.c: the open delivery with this number, or NULL; all of them, oldest first; the
+ * number of the oldest; one that must not come after all; whether this connection was sent it. */
+struct delivery *session_find(struct session *s, uint32_t sequence);
+typedef void session_visit_fn(void *ctx, struct session *s, struct delivery *d);
+void session_visit(struct session *s, session_visit_fn *visit, void *ctx);
+uint64_t session_oldest(const struct session *s);
+void session_drop(struct session *s, struct delivery *d);
+bool session_was_sent(const struct session *s, const struct delivery *d);
+/* A delivery from before a restart; false when memory is out or it does not follow the others.
+ * Takes over d's references on success. */
+SL_NODISCARD bool session_restore(struct session *s, struct delivery d, uint64_t sequence);
+
 /* The client's acknowledgements. False: no such packet id in that state. */
 bool session_on_puback(struct session *s, uint16_t packet_id);
-bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed);
+/* *ret_wait: PUBREL goes out later. */
+bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed, bool *ret_wait);
 bool session_on_pubcomp(struct session *s, uint16_t packet_id);
 
 /* QoS 2 in: the entry, or NULL. */

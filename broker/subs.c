@@ -249,6 +249,25 @@ void subs_remove_all(struct subs *s, struct session *session)
         remove_subscription(s, session->subs);
 }
 
+void subs_put_filter(const struct subscription *sub, struct sl_buf *out)
+{
+    const struct trie_node *levels[TRIE_LEVELS_MAX];
+    const struct share_group *g = sub->shared ? sub->at.group : NULL;
+    size_t depth = 0;
+    for (const struct trie_node *n = g ? g->node : sub->at.node; n->parent; n = n->parent)
+        levels[depth++] = n;
+    if (g) {
+        sl_buf_put_str(out, "$share/");
+        sl_buf_put(out, g->name, g->name_len);
+        sl_buf_put_u8(out, '/');
+    }
+    for (size_t i = depth; i-- > 0;) {
+        sl_buf_put(out, levels[i]->level, levels[i]->level_len);
+        if (i > 0)
+            sl_buf_put_u8(out, '/');
+    }
+}
+
 bool subs_add_tap(struct subs *s, struct broker_tap *tap, struct sl_slice filter)
 {
     struct trie_node *n = node_with_list(s, filter);

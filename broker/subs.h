@@ -7,6 +7,7 @@
 #ifndef BROKER_SUBS_H
 #define BROKER_SUBS_H
 
+#include "base/buf.h"
 #include "broker/broker.h"
 #include "trie.h"
 
@@ -126,6 +127,8 @@ SL_NODISCARD bool subs_add(struct subs *s, struct session *session, struct sl_sl
 /* False when there was none. */
 bool subs_remove(struct subs *s, struct session *session, struct sl_slice filter);
 void subs_remove_all(struct subs *s, struct session *session);
+/* Appends a subscription's filter. */
+void subs_put_filter(const struct subscription *sub, struct sl_buf *out);
 
 SL_NODISCARD bool subs_add_tap(struct subs *s, struct broker_tap *tap, struct sl_slice filter);
 void subs_remove_tap(struct subs *s, struct broker_tap *tap);

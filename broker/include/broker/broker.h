@@ -34,6 +34,7 @@ struct broker_answer {
     struct sl_slice username; /* with BROKER_ACCEPT: who it is; ptr NULL: as CONNECT says */
     uint8_t reason;           /* with BROKER_REFUSE: an enum mqtt_reason; 0 for 0x87 */
 };
+struct broker_persistence;
 
 struct broker_hooks {
     void *ctx;
@@ -89,6 +90,10 @@ struct broker_options {
     int64_t connect_timeout_ms; /* from accepting the connection to its CONNECT */
     uint32_t connect_rate;      /* connections accepted a second, per listener */
     int64_t sys_interval_ms;    /* between $SYS updates; 0 for none */
+    /* The store of sessions and retained messages, see persist.h; copied. NULL: they end with the
+     * process. */
+    const struct broker_persistence *persistence;
+    int64_t spill_ms; /* how long a message may wait for its subscriber before it is stored */
 };
 
 SL_NODISCARD enum sl_code broker_open(struct broker **ret, const struct broker_options *options,
@@ -167,6 +172,10 @@ void broker_receipt_refuse(struct broker_receipt *r, uint8_t reason); /* accepts
 /* Origins below this are the process's own; the number says how many rules a message has passed
  * through. */
 #define BROKER_ORIGIN_CLIENTS UINT64_C(65536)
+/* For what is published from inside on behalf of somebody outside who is no client: the cloud, the
+ * page's user. Like a client's, such retained messages are kept in the store; those of origin 0 are
+ * the process's own, and it says them again at every start. */
+#define BROKER_ORIGIN_OUTSIDE BROKER_ORIGIN_CLIENTS
 
 /* Publish from inside. Never delivers before it returns: queued (bounded) and routed later in this
  * loop turn. Takes its own reference. False when the queue is full or the topic is not valid. */
