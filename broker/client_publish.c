@@ -150,15 +150,15 @@ static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
     bool again = p->qos == 2 && forget_restored(c->session, p->packet_id);
     if (!receipt.reason && p->qos == 2 && !again && !session_qos2_add(c->session, p->packet_id))
         receipt.reason = MQTT_RC_QUOTA_EXCEEDED;
-    if (!receipt.reason && !route(c, p, &receipt, again) && !receipt.reason &&
-        c->version == MQTT_V5)
+    bool wanted = !receipt.reason && route(c, p, &receipt, again);
+    if (!wanted && !receipt.reason && c->version == MQTT_V5)
         receipt.reason = MQTT_RC_NO_MATCHING_SUBSCRIBERS;
     if (!c->session) { /* routing closed this connection */
         ack_unref(receipt.ack);
         return;
     }
     struct qos2_in *q = p->qos == 2 ? session_qos2_find(c->session, p->packet_id) : NULL;
-    if (q && !again && !receipt.reason)
+    if (q && wanted && !again && receipt.reason < 0x80)
         persist_received(c->session, q, &receipt);
     if (q && receipt.ack)
         q->ack = ack_ref(receipt.ack);
