@@ -35,8 +35,6 @@ struct conn {
     } u;
     struct conn_tls *tls; /* NULL for plain */
     struct write *writing;
-    size_t stuck_at; /* what was left of it, and since when */
-    int64_t stuck_since_ms;
     int64_t give_up_ms; /* while ending: closed by then */
     bool username_from_cert, reading;
     bool ending;       /* to be closed when all is written */
@@ -54,6 +52,8 @@ struct write {
     size_t writing; /* bytes of out in this request */
     struct sl_buf wire;
     size_t wire_sent;
+    size_t stuck_at; /* what was left of it all when last seen to change, and since when */
+    int64_t stuck_since_ms;
 };
 
 static struct conn *conn_of(struct client *c)
@@ -112,7 +112,6 @@ static void write_done(struct write *w)
 {
     struct conn *n = w->conn;
     n->writing = NULL;
-    n->stuck_at = 0;
     n->client.unsent = 0;
     outq_release(&w->out, &n->client.broker->pool);
     sl_buf_free(&w->wire);
@@ -477,10 +476,10 @@ static void conn_check_time(struct conn *n, int64_t now)
         return;
     n->client.unsent = left_to_write(n);
     size_t left = n->client.unsent + left_to_send(n);
-    if (left != n->stuck_at) {
-        n->stuck_at = left;
-        n->stuck_since_ms = now;
-    } else if (now - n->stuck_since_ms >= STUCK_MS) {
+    if (left != n->writing->stuck_at) {
+        n->writing->stuck_at = left;
+        n->writing->stuck_since_ms = now;
+    } else if (now - n->writing->stuck_since_ms >= STUCK_MS) {
         struct sl_kv kv[] = { SL_KV_STR("from", n->address), SL_KV_END };
         sl_log(SL_INFO, "broker", kv, "connection closed: it reads nothing of what is sent to it");
         conn_close_now(n);

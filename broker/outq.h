@@ -19,19 +19,12 @@ struct outq_pool {
     unsigned count;
 };
 
-struct outq_ref {
-    size_t at; /* the payload goes before this byte of `bytes` */
-    struct sl_msg *msg;
-};
+struct outq_refs;
 
 struct outq {
     struct sl_buf bytes;
-    struct outq_ref *refs;
-    uint32_t ref_count, ref_cap;
-    uint32_t ref_done;     /* refs sent whole */
-    size_t sent;           /* bytes of `bytes` sent */
-    size_t ref_sent;       /* bytes sent of refs[ref_done] */
-    size_t ref_bytes_left; /* payload bytes by reference not sent yet */
+    size_t sent;            /* bytes of `bytes` sent */
+    struct outq_refs *refs; /* payloads by reference; NULL: none, as nearly always */
 };
 
 struct outq_iov {
@@ -44,9 +37,11 @@ struct sl_buf *outq_bytes(struct outq *q, struct outq_pool *pool);
 /* The message's payload comes next. False when memory is out. */
 SL_NODISCARD bool outq_put_payload(struct outq *q, struct sl_msg *m);
 
+size_t outq_refs_left(const struct outq_refs *r); /* bytes */
+
 static inline size_t outq_left(const struct outq *q)
 {
-    return q->bytes.len - q->sent + q->ref_bytes_left;
+    return q->bytes.len - q->sent + (q->refs ? outq_refs_left(q->refs) : 0);
 }
 /* What to send next, at most OUTQ_IOV_MAX pieces; returns how many. */
 unsigned outq_iov(const struct outq *q, struct outq_iov iov[OUTQ_IOV_MAX]);
