@@ -6,6 +6,7 @@
  * finish, commit the rest, send the last acknowledgements, close. */
 #include "gateway.h"
 
+#include "footprint.h"
 #include "lock.h"
 #include "notify.h"
 
@@ -89,6 +90,9 @@ static void on_second(uv_timer_t *t)
     }
     history_add(&g->history, &sample);
     watch_disk(g, &s);
+    if (!g->trimmed)
+        footprint_trim();
+    g->trimmed = true;
     if (sample.mono_ms >= g->store_due_ms) {
         g->store_due_ms = sample.mono_ms + STORE_EVERY_MS;
         gateway_publish_json(g, "$SYS/gateway/store", status_store_json);

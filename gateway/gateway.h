@@ -53,6 +53,7 @@ struct gateway {
     unsigned watches;     /* of web viewers */
     bool anonymous;       /* access.anonymous; config keeps what it was at the start */
     bool disk_was_ok, told_set_aside;
+    bool trimmed; /* what starting needed was given back */
     bool parts_closed;    /* the last step of stopping is done */
     char cloud_line[512]; /* what was last logged of the cloud */
     int exit_code;
