@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { EVENTS = 512, READ_SIZE = 256 * 1024, KEEP_ALIVE_S = 600 };
+enum { EVENTS = 512, READ_SIZE = 256 * 1024, KEEP_ALIVE_S = 600, UNFINISHED_MAX = 100 };
 
 void peers_open(struct load *l, size_t count)
 {
@@ -84,6 +84,8 @@ struct peer *peer_connect(struct load *l, unsigned index, const char *id, const 
     mqtt_encode_connect(&p->out, &c);
     peer_flush(l, p);
     peer_turn(l, 0);
+    while (l->ready + UNFINISHED_MAX < l->peer_count) /* not a flood, which brokers may cut */
+        peer_turn(l, -1);
     return p;
 }
 

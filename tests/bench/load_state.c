@@ -9,6 +9,8 @@
 
 #define QUEUE_ID "bench-away"
 
+enum { SETTLE_MS = 1500 /* what a broker does once it has started is done */ };
+
 static void settle(struct load *l, uint64_t ms)
 {
     uint64_t until = now_ns() + ms * 1000000u;
@@ -25,7 +27,7 @@ void run_idle(struct load *l)
     (void)peer_connect(l, 0, "first", "", false,
                        NULL); /* what a first connection brings is not per connection */
     peers_await(l);
-    settle(l, 200);
+    settle(l, SETTLE_MS);
     memory_of(l->o.pid, &before, &before_private);
     for (unsigned i = 0; i < l->o.count; i++) {
         char id[32], filter[64] = "";
@@ -35,7 +37,7 @@ void run_idle(struct load *l)
         (void)peer_connect(l, i, id, filter, false, NULL);
     }
     peers_await(l);
-    settle(l, 500);
+    settle(l, SETTLE_MS);
     memory_of(l->o.pid, &rss, &own);
     printf("{\"rss_kib\":%ld,\"private_kib\":%ld,\"each_bytes\":%.0f}\n", rss, own,
            l->o.count ? (double)(rss - before) * 1024 / (double)l->o.count : 0);
