@@ -304,10 +304,64 @@ static const struct script scripts[] = {
       no_retain },
 };
 
+/* ---- what does not fit into a script ---- */
+
+static void large_packets(struct broker_options *o)
+{
+    o->max_packet_size = 200000;
+    o->max_queued_bytes = 200000;
+}
+
+static void a_client_id_too_long_is_refused(void **state)
+{
+    static const enum mqtt_version versions[] = { MQTT_V31, MQTT_V311, MQTT_V5 };
+    static const uint8_t wants[] = { 2, 2, MQTT_RC_CLIENT_ID_INVALID };
+    char id[BROKER_CLIENT_ID_MAX + 1];
+    struct rig r;
+    (void)state;
+    rig_open(&r, NULL);
+    memset(id, 'i', sizeof id);
+    for (size_t i = 0; i < SL_ARRAY_LEN(versions); i++) {
+        struct peer p;
+        struct mqtt_connack ack;
+        peer_open(&p, &r, versions[i]);
+        peer_send_connect(&p, &(struct mqtt_connect){ .version = versions[i],
+                                                      .clean_start = true,
+                                                      .client_id = sl_bytes(id, sizeof id) });
+        struct mqtt_frame f = peer_next(&p, MQTT_CONNACK);
+        assert_int_equal(mqtt_decode_connack(&f, versions[i], &ack, NULL), MQTT_RC_SUCCESS);
+        assert_int_equal(ack.reason, wants[i]);
+        assert_false(p.open);
+        sl_buf_free(&p.received);
+    }
+    rig_close(&r);
+}
+
+static void the_longest_topic_goes_through(void **state)
+{
+    static char topic[65536];
+    struct rig r;
+    struct peer p;
+    (void)state;
+    rig_open(&r, large_packets);
+    peer_online(&p, &r, MQTT_V311, "me");
+    peer_subscribe(&p, "#", 0);
+    memset(topic, 't', sizeof topic - 1);
+    peer_publish(&p, topic, "x", 0, false, 0);
+    struct mqtt_publish m = peer_next_publish(&p);
+    assert_int_equal(m.topic.len, 65535);
+    assert_int_equal(m.payload.len, 1);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
 int main(void)
 {
-    static struct CMUnitTest tests[SL_ARRAY_LEN(scripts)];
-    script_tests(tests, scripts, SL_ARRAY_LEN(scripts));
+    static struct CMUnitTest tests[SL_ARRAY_LEN(scripts) + 2] = {
+        cmocka_unit_test(a_client_id_too_long_is_refused),
+        cmocka_unit_test(the_longest_topic_goes_through),
+    };
+    script_tests(tests + 2, scripts, SL_ARRAY_LEN(scripts));
     return _cmocka_run_group_tests("conformance: connections", tests, SL_ARRAY_LEN(tests), NULL,
                                    NULL);
 }
