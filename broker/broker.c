@@ -5,6 +5,7 @@
 #include "client.h"
 #include "conn.h"
 #include "durable.h"
+#include "link.h"
 #include "listener.h"
 #include "owed.h"
 #include "session.h"
@@ -15,7 +16,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 1000, PAUSE_TURNS_MAX = 64, RETAINED_PURGE_MS = 60000 };
+enum { TICK_MS = 1000, LAST_WORDS_MS = 500, PAUSE_TURNS_MAX = 64, RETAINED_PURGE_MS = 60000 };
 
 const char *broker_drop_name(enum broker_drop d)
 {
@@ -150,6 +151,7 @@ void broker_flush(struct broker *b)
         free_buried(b);
         persist_turn(b);
     } while (b->dirty); /* what ended sessions have left to others */
+    links_bury(b);
     b->now_ms = 0;
     if (b->internal_count > 0 || b->hungry)
         (void)uv_idle_start(&b->again, on_again); /* cannot fail with a callback */
@@ -218,6 +220,7 @@ static void on_tick(uv_timer_t *h)
     listeners_tick(b);
     conns_tick(b);
     bounds_tick(b);
+    links_tick(b);
     expire_sessions(b, now);
     persist_tick(b);
     if (now >= b->purge_due_ms && retained_purge(&b->retained, now, on_retained_expired, b))
@@ -313,6 +316,12 @@ void broker_pause(struct broker *b)
     persist_pause(b);
 }
 
+static void on_last_tick(uv_timer_t *h)
+{
+    links_abort(h->data);
+    uv_close((uv_handle_t *)h, on_handle_closed);
+}
+
 void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
 {
     if (b->closing)
@@ -326,7 +335,10 @@ void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
     broker_flush(b);
     conns_abort(b);
     persist_close(b);
-    uv_close((uv_handle_t *)&b->tick, on_handle_closed);
+    if (links_left(b)) /* their owners write in the loop's next turns */
+        (void)uv_timer_start(&b->tick, on_last_tick, LAST_WORDS_MS, 0);
+    else
+        uv_close((uv_handle_t *)&b->tick, on_handle_closed);
     uv_close((uv_handle_t *)&b->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&b->check, on_handle_closed);
     uv_close((uv_handle_t *)&b->again, on_handle_closed);

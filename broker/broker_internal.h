@@ -17,6 +17,7 @@
 #define BROKER_CLIENT_ID_MAX      1024
 #define BROKER_READ_SIZE          (64 * 1024)
 
+struct broker_link;
 struct client;
 struct owed;
 struct persist;
@@ -43,6 +44,7 @@ struct broker {
     uint32_t client_count, client_cap;
     uint32_t attached; /* sessions that have a client */
     struct client *dirty;
+    struct broker_link *dead_links; /* went during this turn */
     uint8_t
         *read_buffer; /* one for all connections: input is parsed out of it before the next read */
     struct tls_shakes tls_shakes;

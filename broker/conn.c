@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 
 enum {
-    ADDRESS_SIZE = 64,
     LINGER_MS = 1500,       /* from wanting to close to closing, whatever the peer does */
     STUCK_MS = 60000,       /* a peer that takes not one byte of its output for this long is cut */
     KEEP_ALIVE_S = 300,     /* TCP's own, for peers that vanish without MQTT's */
@@ -41,7 +40,7 @@ struct conn {
     bool said_goodbye; /* TLS: close_notify is written */
     bool shut;         /* our direction is closed; waits for the peer's */
     bool closing;      /* the handle is */
-    char address[ADDRESS_SIZE];
+    char address[CONN_ADDRESS_SIZE];
 };
 
 /* What the socket did not take at once, on its way. */
@@ -377,22 +376,28 @@ static const struct client_transport conn_transport = { conn_flush, conn_read, c
 
 /* ---- accepting ---- */
 
-static void describe_peer(struct conn *n, bool is_pipe)
+void conn_peer_address(const uv_tcp_t *tcp, char ret[CONN_ADDRESS_SIZE])
 {
     struct sockaddr_storage ss;
     int len = sizeof ss;
     char ip[INET6_ADDRSTRLEN] = "?";
-    if (is_pipe || uv_tcp_getpeername(&n->u.tcp, (struct sockaddr *)&ss, &len) != 0) {
-        (void)snprintf(n->address, sizeof n->address, "%s", is_pipe ? "unix" : "?");
+    if (uv_tcp_getpeername(tcp, (struct sockaddr *)&ss, &len) != 0) {
+        (void)snprintf(ret, CONN_ADDRESS_SIZE, "?");
     } else if (ss.ss_family == AF_INET6) {
         const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&ss;
         (void)uv_ip6_name(a, ip, sizeof ip); /* "?" when it fails */
-        (void)snprintf(n->address, sizeof n->address, "[%s]:%u", ip, ntohs(a->sin6_port));
+        (void)snprintf(ret, CONN_ADDRESS_SIZE, "[%s]:%u", ip, ntohs(a->sin6_port));
     } else {
         const struct sockaddr_in *a = (const struct sockaddr_in *)&ss;
         (void)uv_ip4_name(a, ip, sizeof ip);
-        (void)snprintf(n->address, sizeof n->address, "%s:%u", ip, ntohs(a->sin_port));
+        (void)snprintf(ret, CONN_ADDRESS_SIZE, "%s:%u", ip, ntohs(a->sin_port));
     }
+}
+
+void conn_tune(uv_tcp_t *tcp)
+{
+    (void)uv_tcp_nodelay(tcp, 1); /* output is gathered already; without it only slower */
+    (void)uv_tcp_keepalive(tcp, 1, KEEP_ALIVE_S); /* without it only later found dead */
 }
 
 static void on_orphan_closed(uv_handle_t *h)
@@ -407,10 +412,11 @@ static void on_orphan_closed(uv_handle_t *h)
 /* The connection is accepted; true when its client could be opened. */
 static bool conn_start(struct conn *n, struct broker *b, const struct conn_options *o)
 {
-    describe_peer(n, o->is_pipe);
-    if (!o->is_pipe) {
-        (void)uv_tcp_nodelay(&n->u.tcp, 1); /* output is gathered already; without it only slower */
-        (void)uv_tcp_keepalive(&n->u.tcp, 1, KEEP_ALIVE_S); /* without it only later found dead */
+    if (o->is_pipe) {
+        (void)snprintf(n->address, sizeof n->address, "unix");
+    } else {
+        conn_peer_address(&n->u.tcp, n->address);
+        conn_tune(&n->u.tcp);
     }
     n->username_from_cert = o->username_from_cert;
     if (o->tls && !(n->tls = conn_tls_new(o->tls))) {

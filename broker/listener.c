@@ -3,6 +3,7 @@
 
 #include "broker_internal.h"
 #include "conn.h"
+#include "link.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,16 +25,20 @@ struct broker_listener {
     struct broker *broker;
     struct broker_listener *next, *prev;
     struct tls_context *tls;
+    link_accepted_fn *accepted; /* NULL: MQTT at once, see conn.c */
+    void *accepted_ctx;
     char *name, *unix_path;
-    uint32_t accepted; /* in this second */
+    uint32_t taken; /* in this second */
     bool username_from_cert, waiting, closing;
 };
 
 static void accept_one(struct broker_listener *l)
 {
     struct conn_options o = { l->unix_path != NULL, l->username_from_cert, l->tls };
-    l->accepted++;
-    l->waiting = !conn_accept(l->broker, &l->u.stream, &o); /* then the tick tries again */
+    bool taken = l->accepted ? link_accept(l->broker, &l->u.stream, l->accepted, l->accepted_ctx)
+                             : conn_accept(l->broker, &l->u.stream, &o);
+    l->taken++;
+    l->waiting = !taken; /* then the tick tries again */
 }
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -41,7 +46,7 @@ static void on_connection(uv_stream_t *stream, int status)
     struct broker_listener *l = stream->data;
     if (status < 0 || l->closing)
         return;
-    if (l->accepted >= l->broker->options.connect_rate) {
+    if (l->taken >= l->broker->options.connect_rate) {
         l->waiting = true; /* stays in the backlog until the next second */
         l->broker->stats.rate_reached++;
         return;
@@ -52,7 +57,7 @@ static void on_connection(uv_stream_t *stream, int status)
 void listeners_tick(struct broker *b)
 {
     for (struct broker_listener *l = b->listeners; l; l = l->next) {
-        l->accepted = 0;
+        l->taken = 0;
         if (l->waiting)
             accept_one(l); /* which makes libuv watch the socket again */
     }
@@ -149,6 +154,8 @@ enum sl_code broker_listen(struct broker *b, const struct broker_listener_option
     l->unix_path = o->unix_path ? strdup(o->unix_path) : NULL;
     l->tls = o->tls ? tls_context_ref(o->tls) : NULL;
     l->username_from_cert = o->username_from_cert;
+    l->accepted = o->accepted;
+    l->accepted_ctx = o->accepted_ctx;
     l->next = b->listeners;
     if (l->next)
         l->next->prev = l;

@@ -12,9 +12,6 @@ static const struct {
 } rows[] = {
     { "store.encryption_key", NULL, false,
       "encryption is not available in this version: payloads would lie on the disk as they are" },
-    { "listeners[].protocol", "ws", false, "MQTT over WebSocket is not available in this version" },
-    { "listeners[].protocol", "wss", false,
-      "MQTT over WebSocket is not available in this version" },
     { "store.when_full", "thin", true,
       "thinning is not available in this version: the oldest messages are dropped instead" },
     { "broker.persistence", "true", true,

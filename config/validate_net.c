@@ -127,6 +127,23 @@ static void check_clash(struct config_reader *r, const struct jsonc *node, size_
     }
 }
 
+/* A question mark would begin what is not the path any more. */
+static void check_path(struct config_reader *r, const struct jsonc *node,
+                       const struct config_listener *l)
+{
+    bool web = l->protocol == CONFIG_WS || l->protocol == CONFIG_WSS;
+    const struct jsonc *path = jsonc_get(node, "path"), *protocol = jsonc_get(node, "protocol");
+    if (!path || path->type != JSONC_STRING || !l->path)
+        return;
+    if (!web && (!protocol || protocol->type != JSONC_BAD))
+        config_complain(r, false, node, "path", "only the protocols ws and wss have a path");
+    else if (l->path[0] != '/' || strpbrk(l->path, "?# \t%") || strstr(l->path, "//") ||
+             strstr(l->path, "/."))
+        config_complain(r, false, node, "path",
+                        "expected a path like \"/mqtt\": it begins with / and has no ?, #, %%, "
+                        "blank, // or /.");
+}
+
 static void check_listener(struct config_reader *r, const struct jsonc *node, size_t index)
 {
     const struct config_listener *l = &r->config->listeners[index];
@@ -134,6 +151,7 @@ static void check_listener(struct config_reader *r, const struct jsonc *node, si
         validate_name(r, node, "name", l->name, "");
     check_address(r, node, l->bind);
     check_tls(r, node, l);
+    check_path(r, node, l);
     if (l->unix_path)
         check_unix(r, node, l);
     check_choice(r, node, l);

@@ -154,7 +154,7 @@ static enum sl_code open_control(struct gateway *g, struct sl_err *err)
 
 static enum sl_code open_listeners(struct gateway *g, struct sl_err *err)
 {
-    return listeners_open(&g->listeners, g->broker, g->config, err);
+    return listeners_open(&g->listeners, &g->loop, g->broker, g->config, err);
 }
 
 static enum sl_code open_parts(struct gateway *g, struct sl_err *err)
@@ -193,12 +193,23 @@ static void close_loop_handles(struct gateway *g)
 static void stop_control(void *ctx)
 {
     struct gateway *g = ctx;
-    g->broker = NULL;
     if (g->control)
         control_close(g->control, NULL, NULL);
     g->control = NULL;
     close_loop_handles(g);
     g->parts_closed = true;
+}
+
+static void stop_listeners(void *ctx)
+{
+    struct gateway *g = ctx;
+    struct listeners *l = g->listeners;
+    g->broker = NULL;
+    g->listeners = NULL;
+    if (l)
+        listeners_close(l, stop_control, g);
+    else
+        stop_control(g);
 }
 
 static void stop_broker(void *ctx)
@@ -208,9 +219,9 @@ static void stop_broker(void *ctx)
     engine_close(g->engine);
     g->engine = NULL;
     if (g->broker)
-        broker_close(g->broker, stop_control, g);
+        broker_close(g->broker, stop_listeners, g);
     else
-        stop_control(g);
+        stop_listeners(g);
 }
 
 static void stop_outbox(void *ctx)
@@ -368,7 +379,6 @@ static bool loop_ends(struct gateway *g)
 static void free_rest(struct gateway *g)
 {
     events_stop();
-    listeners_free(g->listeners);
     throttle_free(&g->throttle);
     config_free(g->config);
     sl_close_fd(&g->lock_fd);

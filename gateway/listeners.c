@@ -1,6 +1,8 @@
 /* listeners.c - from configuration to open listeners. */
 #include "listeners.h"
 
+#include "listener_ws.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +10,10 @@
 struct entry {
     char *name, *bind, *unix_path; /* bind or unix_path */
     uint16_t port;
-    struct tls_context *tls; /* NULL: plain */
+    struct tls_context *tls; /* mqtts */
+    struct ws_site *site;    /* ws and wss */
+    struct listener_ws *ws;  /* the same, from its opening on */
+    enum config_protocol protocol;
     bool username_from_cert;
     char address[160]; /* shown; cut when very long */
     struct broker_listener *listener;
@@ -18,7 +23,10 @@ struct entry {
 };
 
 struct listeners {
+    uv_loop_t *loop;
     struct broker *broker;
+    struct ws *ws; /* NULL until a listener needs it */
+    uint32_t connections_max;
     struct entry *entries;
     size_t count;
 };
@@ -32,6 +40,8 @@ static void entries_free(struct entry *entries, size_t count)
         free(entries[i].bind);
         free(entries[i].unix_path);
         tls_context_unref(entries[i].tls);
+        ws_site_close(entries[i].site);
+        free(entries[i].ws);
     }
     free(entries);
 }
@@ -58,12 +68,34 @@ static enum sl_code make_tls(const struct config_listener *c, struct tls_context
     return rc == SL_OK ? SL_OK : sl_wrap(err, "listener \"%s\"", c->name);
 }
 
-static enum sl_code make_entry(const struct config_listener *c, struct entry *e, struct sl_err *err)
+static enum sl_code make_site(struct listeners *l, const struct config_listener *c,
+                              struct ws_site **ret, struct sl_err *err)
+{
+    struct ws_site_options o = {
+        .name = c->name,
+        .path = c->path,
+        .tls = c->protocol == CONFIG_WSS,
+        .cert_path = c->tls_cert,
+        .key_path = c->tls_key,
+        .ca_path = c->tls_ca,
+        .crl_path = c->tls_crl,
+        .client_cert = (enum tls_client_cert)c->client_cert,
+        .min_version = c->tls_min_version,
+        .username_from_cert = c->username_from_cert,
+    };
+    enum sl_code rc =
+        l->ws ? SL_OK : ws_open(&l->ws, l->loop, l->connections_max, &listener_ws_callbacks, err);
+    return rc == SL_OK ? ws_site_open(ret, l->ws, &o, err) : rc;
+}
+
+static enum sl_code make_entry(struct listeners *l, const struct config_listener *c,
+                               struct entry *e, struct sl_err *err)
 {
     if (!copy_text(&e->name, c->name) || !copy_text(&e->unix_path, c->unix_path) ||
         !copy_text(&e->bind, c->unix_path ? NULL : c->bind))
         return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", c->name);
     e->port = c->unix_path ? 0 : c->port;
+    e->protocol = c->protocol;
     e->username_from_cert = c->username_from_cert;
     assert(e->unix_path || e->bind); /* the address has a default */
     if (e->unix_path)
@@ -71,7 +103,13 @@ static enum sl_code make_entry(const struct config_listener *c, struct entry *e,
     else
         (void)snprintf(e->address, sizeof e->address, strchr(e->bind, ':') ? "[%s]:%u" : "%s:%u",
                        e->bind, e->port);
-    return c->protocol == CONFIG_MQTTS ? make_tls(c, &e->tls, err) : SL_OK;
+    switch (c->protocol) {
+    case CONFIG_MQTT: break;
+    case CONFIG_MQTTS: return make_tls(c, &e->tls, err);
+    case CONFIG_WS:
+    case CONFIG_WSS: return make_site(l, c, &e->site, err);
+    }
+    return SL_OK;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -86,7 +124,7 @@ static void find_kept(struct listeners *l, struct entry *e)
     for (size_t i = 0; i < l->count && !e->kept; i++) {
         struct entry *old = &l->entries[i];
         if (old->stays || old->port != e->port || !same_text(old->bind, e->bind) ||
-            !same_text(old->unix_path, e->unix_path))
+            !same_text(old->unix_path, e->unix_path) || !old->site != !e->site)
             continue;
         old->stays = true;
         e->kept = old;
@@ -105,6 +143,13 @@ static enum sl_code open_entry(struct listeners *l, struct entry *e, struct sl_e
         .tls = e->tls,
         .username_from_cert = e->username_from_cert,
     };
+    if (e->site) {
+        if (!e->ws && !(e->ws = malloc(sizeof *e->ws)))
+            return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", e->name);
+        *e->ws = (struct listener_ws){ l->broker, e->site };
+        o.accepted = listener_ws_accepted;
+        o.accepted_ctx = e->ws;
+    }
     return broker_listen(l->broker, &o, &e->listener, err);
 }
 
@@ -154,7 +199,11 @@ static void take_over(struct listeners *l, struct entry *entries, size_t count)
         if (!e->kept)
             continue;
         e->listener = e->kept->listener;
+        e->ws = e->kept->ws;
+        e->kept->ws = NULL;
         e->kept = NULL;
+        if (e->ws)
+            e->ws->site = e->site;
         broker_listener_set_tls(e->listener, e->tls, e->username_from_cert);
     }
     for (size_t i = 0; i < l->count; i++)
@@ -175,7 +224,7 @@ enum sl_code listeners_reload(struct listeners *l, const struct config *config, 
         l->entries[i].stays = l->entries[i].lent = false;
     enum sl_code rc = SL_OK;
     for (size_t i = 0; rc == SL_OK && i < count; i++)
-        rc = make_entry(&config->listeners[i], &entries[i], err);
+        rc = make_entry(l, &config->listeners[i], &entries[i], err);
     for (size_t i = 0; rc == SL_OK && i < count; i++)
         find_kept(l, &entries[i]);
     for (size_t i = 0; rc == SL_OK && i < count; i++)
@@ -190,15 +239,18 @@ enum sl_code listeners_reload(struct listeners *l, const struct config *config, 
     return rc;
 }
 
-enum sl_code listeners_open(struct listeners **ret, struct broker *broker,
+enum sl_code listeners_open(struct listeners **ret, uv_loop_t *loop, struct broker *broker,
                             const struct config *config, struct sl_err *err)
 {
     struct listeners *l = calloc(1, sizeof *l);
     if (!l)
         return sl_fail(err, SL_NOMEM, "listeners: out of memory");
+    l->loop = loop;
     l->broker = broker;
+    l->connections_max = config->broker.max_connections;
     enum sl_code rc = listeners_reload(l, config, err);
     if (rc != SL_OK) {
+        ws_close(l->ws, NULL, NULL); /* in the loop's next turns */
         free(l);
         return rc;
     }
@@ -206,12 +258,15 @@ enum sl_code listeners_open(struct listeners **ret, struct broker *broker,
     return SL_OK;
 }
 
-void listeners_free(struct listeners *l)
+void listeners_close(struct listeners *l, void (*closed)(void *ctx), void *ctx)
 {
-    if (!l)
-        return;
+    struct ws *ws = l->ws;
     entries_free(l->entries, l->count);
     free(l);
+    if (ws)
+        ws_close(ws, closed, ctx);
+    else
+        closed(ctx);
 }
 
 size_t listeners_count(const struct listeners *l)
@@ -222,6 +277,9 @@ size_t listeners_count(const struct listeners *l)
 void listeners_get(const struct listeners *l, size_t index, struct listener_view *ret)
 {
     const struct entry *e = &l->entries[index];
-    *ret = (struct listener_view){ .name = e->name, .protocol = e->tls ? "mqtts" : "mqtt" };
+    static const char *const protocols[] = {
+        [CONFIG_MQTT] = "mqtt", [CONFIG_MQTTS] = "mqtts", [CONFIG_WS] = "ws", [CONFIG_WSS] = "wss"
+    };
+    *ret = (struct listener_view){ .name = e->name, .protocol = protocols[e->protocol] };
     memcpy(ret->address, e->address, sizeof ret->address);
 }

@@ -9,14 +9,16 @@
 struct listeners;
 
 /* Opens all; the first that cannot be opened ends it and err names it. */
-SL_NODISCARD enum sl_code listeners_open(struct listeners **ret, struct broker *broker,
-                                         const struct config *config, struct sl_err *err);
+SL_NODISCARD enum sl_code listeners_open(struct listeners **ret, uv_loop_t *loop,
+                                         struct broker *broker, const struct config *config,
+                                         struct sl_err *err);
 /* Opens what is new, closes what is gone, reads TLS files again. A socket whose address stays is
  * kept open, and so are all connections. On failure everything stays as it was. */
 SL_NODISCARD enum sl_code listeners_reload(struct listeners *l, const struct config *config,
                                            struct sl_err *err);
-/* Forgets them; the broker closes them itself when it is paused. Accepts NULL. */
-void listeners_free(struct listeners *l);
+/* After the broker, which closes them and all connections itself. l is gone at once; closed() comes
+ * when nothing of theirs is on the loop any more, perhaps before this returns. */
+void listeners_close(struct listeners *l, void (*closed)(void *ctx), void *ctx);
 
 struct listener_view {
     const char *name, *protocol;

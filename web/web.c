@@ -3,14 +3,13 @@
  *
  * Closing: lws frees its handles from the loop and sets w->lws to NULL at the very end, so a timer
  * looks for that, and then our own handles go. The last one to close frees struct web. */
+#include "lws_loop.h"
 #include "web_private.h"
 
 #include "base/log.h"
 #include "base/tls.h"
 
 #include <assert.h>
-#include <dlfcn.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -118,27 +117,6 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 /* ---- opening ---- */
 
-static struct sl_slice trimmed(const char *line)
-{
-    struct sl_slice text = sl_str(line);
-    while (text.len > 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == ' '))
-        text.len--;
-    return text;
-}
-
-static void log_opening(int level, const char *line)
-{
-    (void)level;
-    LOG_WARN("web", "libwebsockets: %.*s", SL_FMT(trimmed(line)));
-}
-
-/* While it runs, nearly all that lws has to say is about what peers do: they would fill the log. */
-static void log_running(int level, const char *line)
-{
-    (void)level;
-    LOG_DEBUG("web", "libwebsockets: %.*s", SL_FMT(trimmed(line)));
-}
-
 static enum sl_code check_tls_files(struct web *w, struct sl_err *err)
 {
     const struct web_options *o = &w->options;
@@ -157,48 +135,20 @@ static enum sl_code check_tls_files(struct web *w, struct sl_err *err)
     return SL_OK;
 }
 
-/* lws unloads its libuv side with the context, while libuv may be about to call back into it: it
- * stays in memory. Not loaded under this name (built in, say): nothing to pin. */
-static void pin_libuv_plugin(void)
-{
-    (void)dlopen("libwebsockets-evlib_uv.so", RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-}
-
-/* lws puts a SIGPIPE handler of its own in place. The process keeps what it had, but for the
- * default, by which a browser that goes away would end us. */
-static void keep_sigpipe(const struct sigaction *before)
-{
-    const struct sigaction ignore = { .sa_handler = SIG_IGN };
-    (void)sigaction(SIGPIPE, before->sa_handler == SIG_DFL ? &ignore : before, NULL);
-}
-
 static enum sl_code open_context(struct web *w, struct sl_err *err)
 {
-    void *loops[] = { w->options.loop };
     struct lws_context_creation_info info = {
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS |
-                   (w->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0),
-        .foreign_loops = loops,
+        .options = w->tls ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
         .pcontext = &w->lws,
-        .user = w, /* uid and gid stay 0: the process keeps its user */
+        .user = w,
         .fd_limit_per_thread = WEB_CONNECTIONS_MAX + 8, /* its own pipe, and those it is closing */
         .max_http_header_pool = WEB_CONNECTIONS_MAX,
         .max_http_header_data = HEADERS_BYTES_MAX,
         .pt_serv_buf_size = 4096,
         .retry_and_idle_policy = &idle_policy,
     };
-    lws_set_log_level(LLL_ERR | LLL_WARN, log_opening);
-    struct sigaction sigpipe;
-    (void)sigaction(SIGPIPE, NULL, &sigpipe); /* cannot fail: the signal exists */
-    w->lws = lws_create_context(&info);
-    keep_sigpipe(&sigpipe);
-    if (!w->lws)
-        return sl_fail(
-            err, SL_UNSUPPORTED,
-            "web: libwebsockets did not start on libuv; is libwebsockets-evlib-uv installed?");
-    pin_libuv_plugin();
-    return SL_OK;
+    enum sl_code rc = lws_loop_create(&w->lws, &info, w->options.loop, err);
+    return rc == SL_OK ? SL_OK : sl_wrap(err, "web");
 }
 
 static enum sl_code open_vhost(struct web *w, struct sl_err *err)
@@ -257,7 +207,7 @@ enum sl_code web_open(struct web **ret, const struct web_options *options, struc
         web_close(w, NULL, NULL); /* the rest goes with the loop's next turns */
         return rc;
     }
-    lws_set_log_level(LLL_ERR | LLL_WARN, log_running);
+    lws_loop_quiet();
     *ret = w;
     return SL_OK;
 }
@@ -283,28 +233,11 @@ void web_unhold(uv_handle_t *handle)
     free(w);
 }
 
-static void see_closing(uv_handle_t *handle, void *ctx)
-{
-    if (uv_is_closing(handle))
-        *(bool *)ctx = true;
-}
-
-/* The second call frees everything at once, also what libuv still points into; so it waits for a
- * turn of the loop in which nothing is closing (lws' last two handles start to close when its
- * others have). */
-static void finish_lws(struct web *w)
-{
-    bool closing = false;
-    uv_walk(w->options.loop, see_closing, &closing);
-    if (!closing && w->connections == 0)
-        lws_context_destroy(w->lws);
-}
-
 static void on_reap(uv_timer_t *handle)
 {
     struct web *w = handle->data;
-    if (w->lws)
-        finish_lws(w);
+    if (w->lws && w->connections == 0)
+        lws_loop_finish(w->lws, w->options.loop);
     if (!w->lws)
         uv_close((uv_handle_t *)&w->reaper, web_unhold);
 }

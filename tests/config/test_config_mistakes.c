@@ -283,8 +283,21 @@ static const struct mistake {
       "warning: 1:25: store.when_full: thinning is not available in this version: the oldest "
       "messages are dropped instead" },
     { "refuse", "{\"store\": {\"when_full\": \"refuse\"}}", "" },
-    { "WebSocket", "{\"listeners\": [{\"protocol\": \"ws\"}]}",
-      "1:29: listeners[0].protocol: MQTT over WebSocket is not available in this version" },
+    { "WebSocket", "{\"listeners\": [{\"protocol\": \"ws\"}]}", "" },
+    { "WebSocket with a path", "{\"listeners\": [{\"protocol\": \"ws\", \"path\": \"/a/b\"}]}",
+      "" },
+    { "wss without tls", "{\"listeners\": [{\"protocol\": \"wss\"}]}",
+      "1:16: listeners[0].tls: is missing: this protocol needs tls.cert and tls.key" },
+    { "ws on a Unix socket", "{\"listeners\": [{\"protocol\": \"ws\", \"unix\": \"/tmp/x\"}]}",
+      "1:43: listeners[0].unix: only the protocol mqtt works on a Unix socket" },
+    { "a path without its slash", "{\"listeners\": [{\"protocol\": \"ws\", \"path\": \"mqtt\"}]}",
+      "1:43: listeners[0].path: expected a path like \"/mqtt\": it begins with / and has no ?, #, "
+      "%, blank, // or /." },
+    { "a path with a query", "{\"listeners\": [{\"protocol\": \"ws\", \"path\": \"/mqtt?a\"}]}",
+      "1:43: listeners[0].path: expected a path like \"/mqtt\": it begins with / and has no ?, #, "
+      "%, blank, // or /." },
+    { "a path where none is asked for", "{\"listeners\": [{\"path\": \"/mqtt\"}]}",
+      "1:25: listeners[0].path: only the protocols ws and wss have a path" },
 
     /* ---- cloud ---- */
     { "AWS", AWS(""), "" },

@@ -51,17 +51,24 @@ void gateway_rig_open(struct gateway_rig *r, const char *sections)
     must(gateway_open_outbox(g, &err), &err);
     must(gateway_open_broker(g, &err), &err);
     must(gateway_open_engine(g, &err), &err);
-    must(listeners_open(&g->listeners, g->broker, g->config, &err), &err);
+    must(listeners_open(&g->listeners, &g->loop, g->broker, g->config, &err), &err);
     r->broker.broker = g->broker;
 }
 
 /* ---- closing, in the gateway's order ---- */
 
+static void on_listeners_closed(void *ctx)
+{
+    ((struct gateway_rig *)ctx)->closed = true;
+}
+
 static void on_broker_closed(void *ctx)
 {
     struct gateway_rig *r = ctx;
+    struct listeners *l = r->g->listeners;
     r->g->broker = NULL;
-    r->closed = true;
+    r->g->listeners = NULL;
+    listeners_close(l, on_listeners_closed, r);
 }
 
 static void on_outbox_closed(void *ctx)
@@ -99,7 +106,6 @@ void gateway_rig_close(struct gateway_rig *r)
     gateway_rig_until(r, is_closed, r);
     (void)uv_run(&g->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&g->loop), 0);
-    listeners_free(g->listeners);
     config_free(g->config);
     test_free(g);
     remove_folder(r->folder);

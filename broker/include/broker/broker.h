@@ -114,6 +114,10 @@ struct broker_listener_options {
     const char *unix_path;
     struct tls_context *tls; /* NULL for plain; a reference is taken */
     bool username_from_cert; /* a client's certificate gives its user name */
+    /* Not NULL: a TCP connection is handed over as a socket, fd being the callee's from then on, to
+     * become a link (transport.h); tls and username_from_cert are not used. */
+    void (*accepted)(void *ctx, int fd, const char *address);
+    void *accepted_ctx;
 };
 struct broker_listener;
 SL_NODISCARD enum sl_code broker_listen(struct broker *b,
