@@ -26,6 +26,8 @@ static void authenticate(void *ctx, struct broker_auth *auth, struct sl_slice us
     (void)password;
     if (r->later)
         r->asked = auth;
+    else if (r->nameless)
+        broker_auth_nameless(auth);
     else
         broker_auth_done(auth, r->answer);
 }
@@ -132,15 +134,20 @@ static void want_close(struct client *c)
 
 static struct sl_slice address(struct client *c)
 {
-    (void)c;
-    return sl_str("test");
+    return sl_str(peer_of(c)->address);
+}
+
+bool peer_open_from(struct peer *p, struct rig *r, enum mqtt_version v, const char *from)
+{
+    static const struct client_transport transport = { flush, reading, want_close, address };
+    *p = (struct peer){ .rig = r, .version = v, .reading = true, .address = from };
+    p->open = client_open(&p->client, r->broker, &transport);
+    return p->open;
 }
 
 void peer_open(struct peer *p, struct rig *r, enum mqtt_version v)
 {
-    static const struct client_transport transport = { flush, reading, want_close, address };
-    *p = (struct peer){ .rig = r, .version = v, .open = true, .reading = true };
-    assert_true(client_open(&p->client, r->broker, &transport));
+    assert_true(peer_open_from(p, r, v, "test"));
 }
 
 void peer_send(struct peer *p, const struct sl_buf *bytes)

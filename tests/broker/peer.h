@@ -17,7 +17,7 @@ struct rig {
     struct sl_clock clock;
     bool closed;
     /* The authenticate hook: answers at once with `answer`, or keeps the question in `asked`. */
-    bool answer, later;
+    bool answer, later, nameless;
     struct broker_auth *asked;
 };
 
@@ -27,6 +27,7 @@ struct peer {
     struct sl_buf received; /* what the broker sent and the test has not read */
     bool open, reading, close_wanted;
     bool stuck; /* takes no output: a reader that does not read */
+    const char *address;
     enum mqtt_version version;
 };
 
@@ -38,6 +39,8 @@ void rig_turn(struct rig *r);
 void rig_seconds(struct rig *r, int seconds);
 
 void peer_open(struct peer *p, struct rig *r, enum mqtt_version v);
+/* From an address such as "192.0.2.1:5". False: the broker closes it at once. */
+bool peer_open_from(struct peer *p, struct rig *r, enum mqtt_version v, const char *address);
 void peer_connect(struct peer *p, const char *id, bool clean, uint32_t session_expiry_s);
 /* Opened, connected with a clean session, CONNACK read. */
 void peer_online(struct peer *p, struct rig *r, enum mqtt_version v, const char *id);

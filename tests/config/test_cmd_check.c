@@ -35,6 +35,20 @@ static const struct run_case {
 } cases[] = {
     { "clean", "{}", 0, { NULL } },
     { "a warning", "{\"access\":{\"anonymous\":false}}", 0, { "1:24: access.anonymous: " } },
+    { "access entries that never apply",
+      "{\"access\":{\"users_file\":\"users\",\"acl\":[\n"
+      "{\"user\":\"s-*\",\"publish\":[\"s/#\"],\"subscribe\":[\"%u/#\"]},\n"
+      "{\"user\":\"s-1\",\"publish\":[\"s/+\"],\"subscribe\":[\"%u/a\"]},\n"
+      "{\"user\":\"s-1\",\"publish\":[\"s/+\"],\"deny\":[\"%u/a\"]},\n"
+      "{\"user\":\"t\",\"publish\":[\"s/+\"]},\n"
+      "{\"publish\":[\"s/+\"]},\n"
+      "{\"anonymous\":true,\"publish\":[\"s/a\"]},\n"
+      "{\"deny\":[\"x/#\"]},\n"
+      "{\"user\":\"*\",\"subscribe\":[\"x/a\",\"x\"]}]}}",
+      0,
+      { "3:1: access.acl[1]: never applies: access.acl[0] ",
+        "7:1: access.acl[5]: never applies: access.acl[4] ",
+        "9:1: access.acl[7]: never applies: access.acl[6] " } },
     { "an error", "{\"logs\":{}}", 1, { "1:2: logs: unknown key" } },
     { "ten mistakes, ten lines",
       TEN_MISTAKES,
