@@ -243,7 +243,8 @@ void sql_upkeep(struct sql *s)
         return;
     int in_log = 0, moved = 0;
     int rc = sqlite3_wal_checkpoint_v2(s->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
-    s->checkpoint_pages += moved > 0 ? (uint64_t)moved : 0;
+    uint64_t pages = moved > 0 ? (uint64_t)moved : 0, all = size_of(s->path) / SQL_PAGE_SIZE;
+    s->checkpoint_pages += pages < all ? pages : all; /* one that is in the log twice moves once */
     if (rc == SQLITE_OK && moved == in_log)
         s->log_pages =
             0; /* the next commit begins it anew; else its pages are safe where they are */
