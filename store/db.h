@@ -35,6 +35,10 @@ SL_NODISCARD enum sl_code db_read(struct db *db, struct disk_read *read, struct 
 /* Moves the log's pages into the database when there are many. After commits, when nobody waits. */
 void db_upkeep(struct db *db);
 
+/* Does one job: *db, which may be NULL, is opened, used and closed by it. The writer thread's work,
+ * and that of tests without one. Returns what belongs into job->code. */
+enum sl_code db_do_job(struct db **db, const struct db_options *options, struct disk_job *job);
+
 const char *db_library_version(void);
 
 #endif

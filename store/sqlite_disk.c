@@ -22,32 +22,11 @@ static struct disk_job *job_of(struct job_link *link)
     return SL_CONTAINER_OF(link, struct disk_job, link);
 }
 
-enum sl_code sqlite_disk_do(struct db **db, const struct db_options *options, struct disk_job *job)
-{
-    switch (job->op) {
-    case DISK_OPEN:
-        db_close(*db);
-        *db = NULL;
-        return db_open(db, options, &job->open, &job->err);
-    case DISK_CLOSE:
-        db_close(*db);
-        *db = NULL;
-        return SL_OK;
-    case DISK_COMMIT:
-        return *db ? db_commit(*db, &job->commit, &job->err)
-                   : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
-    case DISK_READ:
-        return *db ? db_read(*db, &job->read, &job->err)
-                   : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
-    }
-    return SL_INVALID;
-}
-
 static void on_run(void *ctx, struct job_link *link)
 {
     struct sqlite_disk *d = ctx;
     struct disk_job *job = job_of(link);
-    job->code = sqlite_disk_do(&d->db, &d->options, job);
+    job->code = db_do_job(&d->db, &d->options, job);
 }
 
 static void on_upkeep(void *ctx)

@@ -7,10 +7,6 @@
 
 struct sqlite_disk;
 
-/* Does one job, and waits for the disk; *db is opened, used and closed by it. The writer thread's
- * work, and that of tests without one. */
-enum sl_code sqlite_disk_do(struct db **db, const struct db_options *options, struct disk_job *job);
-
 /* after(ctx) comes on the loop after each job that went back to its submitter. */
 SL_NODISCARD enum sl_code sqlite_disk_open(struct sqlite_disk **ret,
                                            const struct db_options *options, uv_loop_t *loop,

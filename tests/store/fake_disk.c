@@ -212,6 +212,13 @@ static enum sl_code do_job(struct fake_disk *d, struct disk_job *job)
     return SL_INVALID;
 }
 
+void fake_disk_do(struct fake_disk *d, struct disk_job *job)
+{
+    job->code = do_job(d, job);
+    if (job->code != SL_OK)
+        (void)sl_fail(&job->err, job->code, "the fake disk was told to fail");
+}
+
 bool fake_disk_step(struct fake_disk *d)
 {
     struct disk_job *job = d->first;
@@ -221,9 +228,7 @@ bool fake_disk_step(struct fake_disk *d)
     d->first = next ? SL_CONTAINER_OF(next, struct disk_job, link) : NULL;
     if (!d->first)
         d->last = NULL;
-    job->code = do_job(d, job);
-    if (job->code != SL_OK)
-        (void)sl_fail(&job->err, job->code, "the fake disk was told to fail");
+    fake_disk_do(d, job);
     job->done(job->ctx, job);
     return true;
 }

@@ -38,6 +38,8 @@ void fake_disk_init(struct fake_disk *d);
 void fake_disk_free(struct fake_disk *d);
 /* Do one job and hand it back; false when there is none. */
 bool fake_disk_step(struct fake_disk *d);
+/* Do this job, without handing it back: for another disk that stands in front. */
+void fake_disk_do(struct fake_disk *d, struct disk_job *job);
 void fake_disk_run(struct fake_disk *d);
 /* A crash: jobs that wait are dropped without a word. */
 void fake_disk_forget_jobs(struct fake_disk *d);

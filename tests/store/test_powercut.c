@@ -13,8 +13,8 @@
 
 #include "core.h"
 #include "core_private.h"
+#include "db.h"
 #include "powercut.h"
-#include "sqlite_disk.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -91,7 +91,7 @@ static bool do_job(struct run *run)
     run->first = job->link.next ? SL_CONTAINER_OF(job->link.next, struct disk_job, link) : NULL;
     if (!run->first)
         run->last = NULL;
-    job->code = sqlite_disk_do(&run->db, &run->db_options, job);
+    job->code = db_do_job(&run->db, &run->db_options, job);
     if (run->db && next_random(run) % 4 == 0)
         db_upkeep(run->db);
     job->done(job->ctx, job);

@@ -1,0 +1,212 @@
+/* cloud.c - the cloud: takes CONNECT, SUBSCRIBE and PUBLISH, remembers what has arrived, and
+ * answers well, late, badly or not at all. */
+#include "sim.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+
+void cloud_open(struct sim *s, struct link *l)
+{
+    struct cloud *c = &s->cloud;
+    c->conn = l; /* a client that comes back takes the place of what is left of it */
+    sl_buf_free(&c->in);
+}
+
+void cloud_lost(struct sim *s, struct link *l)
+{
+    struct cloud *c = &s->cloud;
+    if (c->conn != l)
+        return;
+    c->conn = NULL;
+    sl_buf_free(&c->in);
+}
+
+static void answer(struct link *l, struct sl_buf *b, int64_t delay_ms)
+{
+    must(!b->failed);
+    net_send(l, sl_buf_slice(b), delay_ms);
+    sl_buf_free(b);
+}
+
+static void on_connect(struct sim *s, struct link *l, const struct mqtt_frame *f)
+{
+    static const uint8_t reasons[] = { MQTT_RC_SERVER_UNAVAILABLE, MQTT_RC_SERVER_BUSY,
+                                       MQTT_RC_NOT_AUTHORIZED, MQTT_RC_QUOTA_EXCEEDED };
+    struct mqtt_connect p;
+    struct mqtt_connack ack = { 0 };
+    struct sl_buf b = { 0 };
+    must(mqtt_decode_connect(f, &p, NULL) == MQTT_RC_SUCCESS);
+    s->cloud.version = p.version;
+    if (s->old_cloud && p.version == MQTT_V5) {
+        ack.reason = MQTT_RC_UNSUPPORTED_VERSION;
+    } else if (sim_chance(s, s->faults.connack)) {
+        if (sim_chance(s, 500)) {
+            net_hang_up(l);
+            return;
+        }
+        ack.reason = reasons[sim_below(s, SL_ARRAY_LEN(reasons))];
+        if (p.version != MQTT_V5)
+            ack.reason = mqtt_connack_code_v3(ack.reason);
+    }
+    mqtt_encode_connack(&b, p.version, &ack);
+    answer(l, &b, (int64_t)sim_below(s, 500));
+    if (ack.reason)
+        net_hang_up(l);
+}
+
+static void on_subscribe(struct link *l, enum mqtt_version v, const struct mqtt_frame *f)
+{
+    struct mqtt_subscribe p;
+    struct mqtt_sub_entry e;
+    struct sl_buf b = { 0 }, codes = { 0 };
+    must(mqtt_decode_subscribe(f, v, &p, NULL) == MQTT_RC_SUCCESS);
+    for (struct sl_cursor list = sl_cursor(p.list); mqtt_subscribe_next(&list, v, &e);)
+        sl_buf_put_u8(&codes, e.qos);
+    mqtt_encode_suback(
+        &b, v, &(struct mqtt_suback){ .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) });
+    sl_buf_free(&codes);
+    answer(l, &b, 0);
+}
+
+/* ---- what arrives ---- */
+
+static enum outbox_lane lane_of_topic(struct sl_slice topic)
+{
+    enum outbox_lane lane = OUTBOX_LANES;
+    must(topic.len > 3 && outbox_lane_parse(sl_bytes(topic.ptr + 3, topic.len - 3), &lane));
+    return lane;
+}
+
+/* "gw/lane/number" among the user properties. */
+static uint64_t identity(const struct mqtt_publish *p, enum outbox_lane lane)
+{
+    struct mqtt_prop_item item;
+    for (struct sl_cursor c = sl_cursor(p->props.raw); mqtt_props_next(&c, &item);) {
+        if (item.id != MQTT_P_USER_PROPERTY || !sl_slice_eq(item.key, sl_str("sluice-id")))
+            continue;
+        char want[64];
+        int n = snprintf(want, sizeof want, "gw/%s/", outbox_lane_name(lane));
+        must(sl_slice_starts(item.value, sl_bytes(want, (size_t)n)));
+        uint64_t number;
+        must(sl_u64_parse(sl_bytes(item.value.ptr + n, item.value.len - (size_t)n), &number));
+        return number;
+    }
+    must_say(false, "a message without its identity");
+}
+
+static struct sim_identity *find_identity(struct cloud *c, enum outbox_lane lane, uint64_t number)
+{
+    size_t at = (size_t)(number * 0x9e3779b97f4a7c15u >> 20) % SIM_IDENTITIES;
+    while (c->seen[at].number != 0 && (c->seen[at].number != number || c->seen[at].lane != lane))
+        at = (at + 1) % SIM_IDENTITIES;
+    return &c->seen[at];
+}
+
+/* Each number belongs to one message for ever, and numbers come in order. */
+static void note_identity(struct sim *s, uint32_t id, enum outbox_lane lane, uint64_t number)
+{
+    struct cloud *c = &s->cloud;
+    struct sim_message *m = &s->message[id];
+    struct sim_identity *seen = find_identity(c, lane, number);
+    must(number > 0 && number < UINT64_C(1) << 53);
+    if (seen->number != 0) {
+        must_say(seen->message == id, "%s/%llu was message %u and is message %u",
+                 outbox_lane_name(lane), (unsigned long long)number, seen->message, id);
+        return;
+    }
+    must_say(m->number[lane] == 0 || m->sent > 1, "message %u came as %llu and as %llu", id,
+             (unsigned long long)m->number[lane], (unsigned long long)number);
+    must_say(number > c->last[lane] || s->reorders, "message %u (%s/%llu) came behind %llu", id,
+             outbox_lane_name(lane), (unsigned long long)number, (unsigned long long)c->last[lane]);
+    must(++c->seen_count < SIM_IDENTITIES / 2);
+    *seen = (struct sim_identity){ number, lane, id };
+    m->number[lane] = number;
+    if (number > c->last[lane])
+        c->last[lane] = number;
+}
+
+static void note_arrival(struct sim *s, const struct mqtt_publish *p)
+{
+    enum outbox_lane lane = lane_of_topic(p->topic);
+    uint32_t id = sensor_message_of(p->payload);
+    must(id > 0 && id <= s->message_count);
+    struct sim_message *m = &s->message[id];
+    must(m->wanted & 1u << lane);
+    if (s->cloud.version == MQTT_V5)
+        note_identity(s, id, lane, identity(p, lane));
+    s->cloud.publishes++;
+    s->cloud.repeats += (unsigned)m->arrived >> lane & 1u;
+    m->arrived |= (uint8_t)(1u << lane);
+}
+
+/* Decided when it comes for the first time, and then for good. */
+static bool never(struct sim *s, const struct mqtt_publish *p)
+{
+    uint32_t id = sensor_message_of(p->payload);
+    must(id > 0 && id <= s->message_count);
+    struct sim_message *m = &s->message[id];
+    uint8_t bit = (uint8_t)(1u << lane_of_topic(p->topic));
+    if (!(m->arrived & bit) && sim_chance(s, s->faults.never))
+        m->buried |= bit;
+    return (m->buried & bit) != 0;
+}
+
+/* The answer to a PUBLISH: whether it counts as taken, too. */
+static void on_publish(struct sim *s, struct link *l, const struct mqtt_frame *f)
+{
+    struct mqtt_publish p;
+    struct sl_buf b = { 0 };
+    must(mqtt_decode_publish(f, s->cloud.version, &p, NULL) == MQTT_RC_SUCCESS);
+    must(p.qos == 1);
+    struct mqtt_ack ack = { .packet_id = p.packet_id };
+    bool five = s->cloud.version == MQTT_V5;
+    if (five && sim_chance(s, s->faults.refused)) {
+        ack.reason = MQTT_RC_QUOTA_EXCEEDED;
+        s->reorders = true;
+    } else if (five && never(s, &p)) {
+        ack.reason = MQTT_RC_TOPIC_NAME_INVALID;
+    } else {
+        note_arrival(s, &p);
+    }
+    if (sim_chance(s, s->faults.ack_lost))
+        return;
+    mqtt_encode_ack(&b, s->cloud.version, MQTT_PUBACK, &ack);
+    answer(l, &b, sim_chance(s, s->faults.ack_late) ? (int64_t)sim_below(s, 20000) : 0);
+}
+
+static void on_frame(struct sim *s, struct link *l, const struct mqtt_frame *f)
+{
+    struct sl_buf b = { 0 };
+    switch (f->type) {
+    case MQTT_CONNECT: on_connect(s, l, f); break;
+    case MQTT_SUBSCRIBE: on_subscribe(l, s->cloud.version, f); break;
+    case MQTT_PUBLISH: on_publish(s, l, f); break;
+    case MQTT_PINGREQ:
+        mqtt_encode_pingresp(&b);
+        answer(l, &b, 0);
+        break;
+    case MQTT_DISCONNECT: net_hang_up(l); break;
+    default: must_say(false, "packet type %u from the bridge", f->type);
+    }
+    if (s->cloud.conn == l && sim_chance(s, s->faults.kick))
+        net_hang_up(l);
+}
+
+void cloud_receive(struct sim *s, struct link *l, struct sl_slice bytes)
+{
+    struct cloud *c = &s->cloud;
+    struct mqtt_frame f;
+    if (c->conn != l)
+        return;
+    sl_buf_put_slice(&c->in, bytes);
+    for (;;) {
+        struct sl_cursor in = sl_cursor(sl_buf_slice(&c->in));
+        if (mqtt_frame_next(&in, UINT32_MAX, &f, NULL) != MQTT_FRAME_OK)
+            return; /* more is to come */
+        on_frame(s, l, &f);
+        if (c->conn != l)
+            return;
+        sl_buf_consume(&c->in, f.size);
+    }
+}
