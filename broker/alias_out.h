@@ -11,7 +11,8 @@
 #include "base/slice.h"
 
 #define ALIAS_TOPIC_MIN 4    /* an alias takes three bytes: nothing is gained on shorter ones */
-#define ALIAS_TOPIC_MAX 1024 /* bounds what a table holds: that many bytes an alias */
+#define ALIAS_TOPIC_MAX 1024 /* bounds what a table holds: that many bytes an alias ... */
+#define ALIAS_OUT_MAX   64   /* ... and that many aliases, whatever a client asks for */
 
 struct alias_out;
 

@@ -161,6 +161,8 @@ static void offer_aliases(struct client *c, const struct mqtt_connect *p)
         return; /* [MQTT-3.1.2-27] */
     if (p->props.topic_alias_max < max)
         max = p->props.topic_alias_max; /* [MQTT-3.1.2-26] */
+    if (max > ALIAS_OUT_MAX)
+        max = ALIAS_OUT_MAX;
     rare->aliases_out = alias_out_new((uint16_t)max);
 }
 

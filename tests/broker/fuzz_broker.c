@@ -31,6 +31,18 @@ enum op {
     OPS
 };
 
+/* Behind OP_PING with the actor nibble 15, so that older inputs keep their meaning. */
+enum more_op {
+    MORE_CONNECT_AUTH,
+    MORE_AUTH,
+    MORE_ANSWER,
+    MORE_SHARE,
+    MORE_UNSHARE,
+    MORE_CONNECT_ALIAS,
+    MORE_OPS
+};
+enum { MORE = 0xF0 | OP_PING };
+
 static uint8_t next(struct sl_cursor *in)
 {
     uint8_t v = 0;
@@ -57,7 +69,8 @@ static void feed(struct actor *a, struct sl_buf *b, bool split)
     sl_buf_free(b);
 }
 
-static void op_connect(struct actor *a, struct world *w, struct sl_cursor *in)
+static void op_connect(struct actor *a, struct world *w, struct sl_cursor *in,
+                       const struct mqtt_props *extra)
 {
     static const char *const names[NAMES] = { "x", "y", "z" };
     static const char *const users[] = { NULL, "yes", "no", "later" };
@@ -84,6 +97,9 @@ static void op_connect(struct actor *a, struct world *w, struct sl_cursor *in)
         .username = sl_str(user),
     };
     if (a->version == MQTT_V5) {
+        c.props = *extra;
+        a->alias_max = c.props.topic_alias_max;
+        a->exchanges = mqtt_has(&c.props, MQTT_P_AUTH_METHOD);
         mqtt_set(&c.props, MQTT_P_SESSION_EXPIRY);
         c.props.session_expiry = how & 128 ? 10 : 0;
         mqtt_set(&c.props, MQTT_P_RECEIVE_MAXIMUM);
@@ -91,7 +107,7 @@ static void op_connect(struct actor *a, struct world *w, struct sl_cursor *in)
         a->window_max = c.props.receive_max < 3 ? c.props.receive_max : 3;
         if (limits & 64) {
             mqtt_set(&c.props, MQTT_P_MAXIMUM_PACKET_SIZE);
-            c.props.max_packet_size = 200;
+            c.props.max_packet_size = a->max_packet = 200;
         }
         if (limits & 128) {
             mqtt_set(&c.will.props, MQTT_P_WILL_DELAY);
@@ -120,8 +136,9 @@ static void op_subscribe(struct actor *a, struct sl_cursor *in)
         mqtt_set(&props, MQTT_P_SUBSCRIPTION_ID);
         props.subscription_id = 1 + which;
     }
-    if (a->name)
-        a->name->filters |= 1u << which % FILTERS;
+    if (a->list_count == LISTS_MAX)
+        return;
+    actor_lists(a, 1u << which % FILTERS, false);
     struct sl_buf b = { 0 };
     mqtt_encode_subscribe(&b, a->version, 9, &props, &e, 1);
     feed(a, &b, how & 128);
@@ -129,10 +146,12 @@ static void op_subscribe(struct actor *a, struct sl_cursor *in)
 
 static void op_unsubscribe(struct actor *a, struct sl_cursor *in)
 {
-    struct sl_slice filter = sl_str(world_filters[next(in) % FILTERS]);
+    unsigned which = next(in) % FILTERS;
+    struct sl_slice filter = sl_str(world_filters[which]);
     struct sl_buf b = { 0 };
-    if (!may_talk(a))
+    if (!may_talk(a) || a->list_count == LISTS_MAX)
         return;
+    actor_lists(a, 1u << which, true);
     mqtt_encode_unsubscribe(&b, a->version, 9, NULL, &filter, 1);
     feed(a, &b, false);
 }
@@ -148,6 +167,8 @@ static uint16_t choose_serial(struct actor *a, uint8_t qos, uint16_t id, uint8_t
     }
     uint16_t serial = w->serial;
     w->serial = (uint16_t)(w->serial % (SERIALS - 1) + 1);
+    w->lapped |= w->serial == 1;
+    w->publisher[serial] = (uint8_t)a->name_index;
     if (qos == 2) {
         n->pending[id] = (uint16_t)(serial + 1);
         n->pending_topic[id] = *topic;
@@ -156,11 +177,21 @@ static uint16_t choose_serial(struct actor *a, uint8_t qos, uint16_t id, uint8_t
     return serial;
 }
 
+/* The topic is left out where the alias stands for it already. */
+static void choose_alias(struct actor *a, struct mqtt_publish *p, unsigned which, uint8_t topic)
+{
+    mqtt_set(&p->props, MQTT_P_TOPIC_ALIAS);
+    p->props.topic_alias = (uint16_t)(which + 1);
+    if (a->own_alias_topic[which] == topic + 1)
+        p->topic.len = 0;
+    a->own_alias_topic[which] = (uint8_t)(topic + 1);
+}
+
 static void op_publish(struct actor *a, struct sl_cursor *in)
 {
     static uint8_t payload[8000];
     static const size_t sizes[] = { 2, 100, 5000, 7900 };
-    uint8_t how = next(in), topic = next(in) % TOPICS;
+    uint8_t how = next(in), where = next(in), topic = where % TOPICS;
     if (!may_talk(a))
         return;
     uint8_t qos = how % 3;
@@ -186,6 +217,8 @@ static void op_publish(struct actor *a, struct sl_cursor *in)
         mqtt_set(&p.props, MQTT_P_MESSAGE_EXPIRY);
         p.props.message_expiry = 4;
     }
+    if (a->version == MQTT_V5 && where >= 128)
+        choose_alias(a, &p, where >> 5 & 1, topic);
     if (qos > 0)
         actor_expect(a, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, id, serial);
     struct sl_buf b = { 0 };
@@ -288,12 +321,77 @@ static void op_raw(struct actor *a, struct sl_cursor *in)
         actor_feed(a, bytes);
 }
 
-static void step(struct world *w, struct sl_cursor *in)
+static void op_share(struct actor *a, struct sl_cursor *in, bool removes)
 {
+    uint8_t how = next(in);
+    unsigned which = how % SHARES;
+    struct mqtt_sub_entry e = { .filter = sl_str(world_shares[which]), .qos = (how >> 1) % 3 };
+    struct sl_buf b = { 0 };
+    if (!may_talk(a) || a->list_count == LISTS_MAX)
+        return;
+    actor_lists(a, 1u << (FILTERS + which), removes);
+    if (removes)
+        mqtt_encode_unsubscribe(&b, a->version, 9, NULL, &e.filter, 1);
+    else
+        mqtt_encode_subscribe(&b, a->version, 9, NULL, &e, 1);
+    feed(a, &b, false);
+}
+
+/* May come at any time, and say anything. */
+static void op_auth(struct actor *a, struct sl_cursor *in)
+{
+    static const char *const data[] = { "yes", "no", "more", "" };
+    uint8_t how = next(in);
+    struct mqtt_reasoned r = { .reason = how & 1 ? MQTT_RC_CONTINUE_AUTH : MQTT_RC_REAUTHENTICATE };
+    struct sl_buf b = { 0 };
+    if (!a->open || a->close_wanted || a->client.held || a->client.in.len > 0)
+        return;
+    mqtt_set(&r.props, MQTT_P_AUTH_METHOD);
+    r.props.auth_method = sl_str(how & 2 ? "now" : "later");
+    mqtt_set(&r.props, MQTT_P_AUTH_DATA);
+    r.props.auth_data = sl_str(data[(how >> 2) % SL_ARRAY_LEN(data)]);
+    mqtt_encode_auth(&b, &r);
+    feed(a, &b, how & 128);
+}
+
+static void more(struct world *w, struct sl_cursor *in)
+{
+    static const char *const data[] = { "yes", "no", "more", "" };
     uint8_t what = next(in);
     struct actor *a = &w->actors[(what >> 4) % ACTORS];
+    struct mqtt_props extra = { 0 };
+    switch ((enum more_op)(what % MORE_OPS)) {
+    case MORE_CONNECT_AUTH:
+        mqtt_set(&extra, MQTT_P_AUTH_METHOD);
+        extra.auth_method = sl_str(what & 8 ? "now" : "later");
+        mqtt_set(&extra, MQTT_P_AUTH_DATA);
+        extra.auth_data = sl_str(data[next(in) % SL_ARRAY_LEN(data)]);
+        op_connect(a, w, in, &extra);
+        break;
+    case MORE_AUTH: op_auth(a, in); break;
+    case MORE_ANSWER: world_exchange(w, what >> 4); break;
+    case MORE_SHARE: op_share(a, in, false); break;
+    case MORE_UNSHARE: op_share(a, in, true); break;
+    case MORE_CONNECT_ALIAS:
+        mqtt_set(&extra, MQTT_P_TOPIC_ALIAS_MAXIMUM);
+        extra.topic_alias_max = next(in) % (ALIASES + 1);
+        op_connect(a, w, in, &extra);
+        break;
+    case MORE_OPS: break;
+    }
+}
+
+static void step(struct world *w, struct sl_cursor *in)
+{
+    static const struct mqtt_props nothing;
+    uint8_t what = next(in);
+    struct actor *a = &w->actors[(what >> 4) % ACTORS];
+    if (what == MORE) {
+        more(w, in);
+        return;
+    }
     switch ((enum op)(what % OPS)) {
-    case OP_CONNECT: op_connect(a, w, in); break;
+    case OP_CONNECT: op_connect(a, w, in, &nothing); break;
     case OP_SUBSCRIBE: op_subscribe(a, in); break;
     case OP_UNSUBSCRIBE: op_unsubscribe(a, in); break;
     case OP_PUBLISH: op_publish(a, in); break;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 const char *const world_filters[FILTERS] = { "a", "a/b", "a/+", "#", "+/b", "a/#", "$SYS/#", "+" };
+const char *const world_shares[SHARES] = { "$share/g/a/+", "$share/h/#" };
 const char *const world_topics[TOPICS] = { "a", "a/b", "b/b", "c", "a/b/c", "$x" };
 
 /* Aborts also where assertions are off. */
@@ -25,13 +26,70 @@ static uint16_t serial_of(struct sl_slice payload)
     return (uint16_t)(serial % SERIALS);
 }
 
-static void check_subscribed(const struct actor *a, struct sl_slice topic)
+static bool fits_any(uint32_t filters, struct sl_slice topic)
 {
     bool fits = false;
     for (unsigned i = 0; i < FILTERS; i++)
-        if (a->name->filters & 1u << i)
+        if (filters & 1u << i)
             fits |= sl_topic_match(sl_str(world_filters[i]), topic);
-    must(fits);
+    for (unsigned i = 0; i < SHARES; i++)
+        if (filters & 1u << (FILTERS + i)) /* behind the share's name */
+            fits |= sl_topic_match(sl_str(world_shares[i] + sizeof "$share/g/" - 1), topic);
+    return fits;
+}
+
+/* QoS 0 waits nowhere: it stops with UNSUBACK [MQTT-3.10.4-2]. */
+static void check_subscribed(const struct actor *a, const struct mqtt_publish *p)
+{
+    must(fits_any(p->qos == 0 ? a->name->current : a->name->filters, p->topic));
+}
+
+static unsigned topic_index(struct sl_slice topic)
+{
+    unsigned i = 0;
+    while (i < TOPICS && !sl_slice_eq(sl_str(world_topics[i]), topic))
+        i++;
+    return i;
+}
+
+/* Puts the topic in for an alias. No alias above what was asked for, and none that was not told
+ * [MQTT-3.1.2-26, 3.1.2-27, 3.3.2-8]. */
+static void resolve_alias(struct actor *a, struct mqtt_publish *p)
+{
+    if (!mqtt_has(&p->props, MQTT_P_TOPIC_ALIAS)) {
+        must(p->topic.len > 0);
+        return;
+    }
+    uint16_t alias = p->props.topic_alias;
+    must(alias > 0 && alias <= a->alias_max && alias <= ALIASES);
+    if (p->topic.len > 0) {
+        a->alias_topic[alias - 1] = (uint8_t)(topic_index(p->topic) + 1);
+        return;
+    }
+    unsigned told = a->alias_topic[alias - 1];
+    must(told > 0);
+    p->topic = sl_str(told > TOPICS ? "$SYS/x" : world_topics[told - 1]);
+}
+
+/* $SYS has numbers of its own. */
+static void check_retain(const struct actor *a, const struct mqtt_publish *p)
+{
+    uint16_t serial = topic_index(p->topic) < TOPICS ? serial_of(p->payload) : 0;
+    must(!p->retain || serial == 0 || a->world->retained[serial]);
+}
+
+/* A publisher's messages of one topic and QoS come in their order [MQTT-4.6.0-5]. What is sent
+ * again or retained comes when it comes, and shared subscriptions give no order. */
+static void check_order(struct actor *a, const struct mqtt_publish *p)
+{
+    uint16_t serial = serial_of(p->payload);
+    unsigned topic = topic_index(p->topic);
+    bool shares = a->name->filters >> FILTERS;
+    if (p->dup || p->retain || serial == 0 || topic == TOPICS || shares || a->world->lapped)
+        return;
+    uint16_t *last = &a->name->last[a->world->publisher[serial]][topic][p->qos];
+    must(serial > *last || a->world->unsafe); /* what was refused may come again */
+    *last = serial;
 }
 
 /* Once per session, and the same again only until PUBREC. What is sent again need not have come
@@ -43,9 +101,13 @@ static void check_qos2(struct actor *a, const struct mqtt_publish *p)
     if (p->dup && n->open2[p->packet_id] == serial + 1)
         return;
     must(!p->dup || n->open2[p->packet_id] == 0);
-    must(!n->taken[serial] || serial == 0 || a->world->retained[serial] || a->world->unsafe);
+    /* One for all subscriptions of its own, and one for each share it was in. */
+    unsigned copies = 1 + (unsigned)__builtin_popcount(n->filters >> FILTERS);
+    must(n->taken[serial] < copies || serial == 0 || a->world->retained[serial] ||
+         a->world->unsafe);
     n->open2[p->packet_id] = (uint16_t)(serial + 1);
-    n->taken[serial] = 1;
+    if (n->taken[serial] < UINT8_MAX)
+        n->taken[serial]++;
 }
 
 static void on_publish(struct actor *a, const struct mqtt_frame *f)
@@ -54,7 +116,10 @@ static void on_publish(struct actor *a, const struct mqtt_frame *f)
     must(mqtt_decode_publish(f, a->version, &p, NULL) == MQTT_RC_SUCCESS);
     if (a->world->raw)
         return;
-    check_subscribed(a, p.topic);
+    resolve_alias(a, &p);
+    check_subscribed(a, &p);
+    check_order(a, &p);
+    check_retain(a, &p);
     if (p.qos == 0)
         return;
     must(++a->in_flight <= a->window_max);
@@ -100,6 +165,7 @@ static void forget_session(struct name *n)
     memset(n->open2, 0, sizeof n->open2);
     memset(n->pending, 0, sizeof n->pending);
     memset(n->received, 0, sizeof n->received);
+    n->current = 0;
 }
 
 static void on_connack(struct actor *a, const struct mqtt_frame *f)
@@ -116,18 +182,51 @@ static void on_connack(struct actor *a, const struct mqtt_frame *f)
         forget_session(a->name);
 }
 
+static void on_list_ack(struct actor *a, bool removes)
+{
+    if (a->world->raw)
+        return;
+    must(a->list_count > 0 && a->lists[0].removes == removes);
+    if (removes)
+        a->name->current &= ~a->lists[0].filters;
+    memmove(a->lists, a->lists + 1, --a->list_count * sizeof a->lists[0]);
+}
+
+void actor_lists(struct actor *a, uint32_t filters, bool removes)
+{
+    must(a->list_count < LISTS_MAX);
+    a->lists[a->list_count++] = (struct list){ filters, removes };
+    for (unsigned i = 0; i < a->list_count; i++) /* subscribed again before UNSUBACK */
+        if (!removes && a->lists[i].removes)
+            a->lists[i].filters &= ~filters;
+    if (removes)
+        return;
+    a->name->filters |= filters;
+    a->name->current |= filters;
+}
+
+static void on_auth(struct actor *a, const struct mqtt_frame *f)
+{
+    struct mqtt_reasoned p;
+    must(mqtt_decode_auth(f, &p, NULL) == MQTT_RC_SUCCESS);
+    must(a->version == MQTT_V5 && (a->exchanges || a->world->raw));
+    must(p.reason == (a->connected ? p.reason : (uint8_t)MQTT_RC_CONTINUE_AUTH));
+}
+
 static void on_frame(struct actor *a, const struct mqtt_frame *f)
 {
-    must(a->connected || f->type == MQTT_CONNACK);
+    must(f->size <= a->max_packet || a->world->raw);
+    must(a->connected || f->type == MQTT_CONNACK || f->type == MQTT_AUTH);
     switch (f->type) {
+    case MQTT_AUTH: on_auth(a, f); break;
     case MQTT_CONNACK: on_connack(a, f); break;
     case MQTT_PUBLISH: on_publish(a, f); break;
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBREL:
     case MQTT_PUBCOMP: on_ack(a, f); break;
-    case MQTT_SUBACK:
-    case MQTT_UNSUBACK:
+    case MQTT_SUBACK: on_list_ack(a, false); break;
+    case MQTT_UNSUBACK: on_list_ack(a, true); break;
     case MQTT_PINGRESP: break;
     case MQTT_DISCONNECT: must(a->version == MQTT_V5); break;
     default: abort();
@@ -193,7 +292,7 @@ static struct sl_slice address(struct client *c)
 void actor_open(struct actor *a, struct world *w, enum mqtt_version v)
 {
     static const struct client_transport transport = { flush, reading, want_close, address };
-    *a = (struct actor){ .world = w, .version = v, .window_max = 3 };
+    *a = (struct actor){ .world = w, .version = v, .window_max = 3, .max_packet = UINT32_MAX };
     a->open = client_open(&a->client, w->broker, &transport);
 }
 
@@ -305,6 +404,42 @@ void world_answer(struct world *w, bool ok)
     broker_auth_done(auth, ok);
 }
 
+/* The plug-in: "now" is answered at once as its data says, anything else when the world says so. */
+static void exchange(void *ctx, struct broker_exchange *x, const struct broker_step *step)
+{
+    struct world *w = ctx;
+    struct broker_answer a = { .verdict = BROKER_CONTINUE, .data = sl_str("more") };
+    if (!*step->state) {
+        *step->state = malloc(1);
+        w->memories += *step->state != NULL;
+    }
+    if (!sl_slice_eq(step->method, sl_str("now")) && w->thinking_count < ACTORS) {
+        w->thinking[w->thinking_count++] = x;
+        return;
+    }
+    if (step->data.len > 0 && step->data.ptr[0] != 'm')
+        a.verdict = step->data.ptr[0] == 'y' ? BROKER_ACCEPT : BROKER_REFUSE;
+    broker_exchange_answer(x, &a);
+}
+
+static void exchange_done(void *ctx, void *state)
+{
+    must(((struct world *)ctx)->memories-- > 0);
+    free(state);
+}
+
+void world_exchange(struct world *w, unsigned verdict)
+{
+    if (w->thinking_count == 0)
+        return;
+    struct broker_exchange *x = w->thinking[0];
+    memmove(w->thinking, w->thinking + 1, --w->thinking_count * sizeof(void *));
+    broker_exchange_answer(x,
+                           &(struct broker_answer){ .verdict = (enum broker_verdict)(verdict % 3),
+                                                    .data = sl_str("more"),
+                                                    .reason = MQTT_RC_BANNED });
+}
+
 /* ---- life ---- */
 
 static int64_t now(void *ctx)
@@ -319,7 +454,10 @@ void world_open(struct world *w)
     struct broker_options o = {
         .loop = &w->loop,
         .clock = &w->clock,
-        .hooks = { .ctx = w, .authenticate = authenticate },
+        .hooks = { .ctx = w,
+                   .authenticate = authenticate,
+                   .exchange = exchange,
+                   .exchange_done = exchange_done },
         .version = "fuzz",
         .anonymous = true,
         .max_connections = ACTORS - 1,
@@ -359,10 +497,12 @@ void world_close(struct world *w)
     broker_close(w->broker, on_closed, w);
     while (w->asked_count > 0)
         world_answer(w, true);
+    while (w->thinking_count > 0)
+        world_exchange(w, BROKER_ACCEPT);
     while (w->hold_count > 0)
         world_release(w, 0, MQTT_RC_SUCCESS);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
-    must(w->closed && uv_loop_close(&w->loop) == 0);
+    must(w->closed && w->memories == 0 && uv_loop_close(&w->loop) == 0);
 }
 
 void world_turn(struct world *w)
@@ -424,6 +564,8 @@ static uint64_t check_session(const struct world *w, const struct session *s)
     must(s->window_open <= 2 * o->max_inflight);
     for (const struct subscription *sub = s->subs; sub; sub = sub->next)
         subs++;
+    if (!s->client && s->expiry_s != UINT32_MAX) /* [MQTT-4.1.0-2]; looked at once a second */
+        must(w->ms - s->offline_since_ms <= (int64_t)s->expiry_s * 1000 + 1000);
     must(subs == s->sub_count && (subs > 0 || s->sub_bytes == 0));
     return s->queue.count;
 }

@@ -20,14 +20,19 @@ enum {
     SERIALS = 4096,
     HOLDS_MAX = 256,
     EXPECTED_MAX = 64,
+    SHARES = 2,
+    ALIASES = 2,
+    LISTS_MAX = 32,
 };
 
 /* What a client with this id remembers from connection to connection. */
 struct name {
-    uint32_t filters;             /* it has ever subscribed to, by bit */
-    uint8_t taken[SERIALS];       /* QoS 2 messages it was handed */
-    uint16_t open2[65536];        /* serial + 1 of the QoS 2 delivery with this packet id */
-    uint16_t pending[PACKET_IDS]; /* serial + 1 of the QoS 2 publish it has not released */
+    uint32_t filters;                 /* it has ever subscribed to, by bit; shares after FILTERS */
+    uint32_t current;                 /* ... and has not been told to be rid of */
+    uint8_t taken[SERIALS];           /* how often it was handed a QoS 2 message */
+    uint16_t last[ACTORS][TOPICS][3]; /* serial that came last, by publisher, topic and QoS */
+    uint16_t open2[65536];            /* serial + 1 of the QoS 2 delivery with this packet id */
+    uint16_t pending[PACKET_IDS];     /* serial + 1 of the QoS 2 publish it has not released */
     uint8_t pending_topic[PACKET_IDS];
     bool received[PACKET_IDS]; /* PUBREC came for it */
 };
@@ -41,6 +46,12 @@ struct owed {
 struct hold {
     struct broker_ack *ack;
     uint16_t serial;
+};
+
+/* A SUBSCRIBE or UNSUBSCRIBE that is not answered. */
+struct list {
+    uint32_t filters;
+    bool removes;
 };
 
 /* A connection. */
@@ -58,6 +69,13 @@ struct actor {
     uint16_t recorded[4]; /* ... and what it has answered with PUBREC; 0 for a free place */
     struct owed expected[EXPECTED_MAX]; /* acknowledgements, in order */
     unsigned expected_count;
+    struct list lists[LISTS_MAX]; /* in order */
+    unsigned list_count;
+    uint32_t max_packet;
+    uint16_t alias_max;               /* it takes from the broker */
+    uint8_t alias_topic[ALIASES];     /* topic + 1 of the broker's aliases */
+    uint8_t own_alias_topic[ALIASES]; /* ... of its own */
+    bool exchanges;                   /* it named an authentication method */
 };
 
 enum tap_does { TAP_NOTHING, TAP_HOLDS, TAP_HOLDS_TWICE, TAP_RELEASES, TAP_PUBLISHES, TAP_REFUSES };
@@ -77,6 +95,11 @@ struct world {
     enum tap_does tap_does;
     uint16_t serial;
     bool retained[SERIALS];
+    uint8_t publisher[SERIALS]; /* name's index */
+    bool lapped;                /* serials have come round: their order says nothing */
+    struct broker_exchange *thinking[ACTORS];
+    unsigned thinking_count;
+    unsigned memories; /* of the authentication plug-in */
     bool raw;    /* bytes of the fuzzer's own went in: the model does not know what they say */
     bool unsafe; /* something was refused that had been handed out */
     bool closed;
@@ -84,6 +107,7 @@ struct world {
 
 extern const char *const world_filters[FILTERS];
 extern const char *const world_topics[TOPICS];
+extern const char *const world_shares[SHARES];
 
 void world_open(struct world *w);
 void world_close(struct world *w); /* everything that is left, and the loop */
@@ -91,6 +115,8 @@ void world_turn(struct world *w);
 void world_second(struct world *w);
 void world_release(struct world *w, unsigned at, uint8_t reason); /* a hold */
 void world_answer(struct world *w, bool ok);                      /* the oldest question */
+/* The oldest question of an authentication: 0 go on, 1 let in, 2 refuse. */
+void world_exchange(struct world *w, unsigned verdict);
 void world_check(struct world *w);
 
 void actor_open(struct actor *a, struct world *w, enum mqtt_version v);
@@ -98,6 +124,8 @@ void actor_drop(struct actor *a);
 void actor_feed(struct actor *a, struct sl_slice bytes);
 /* A QoS 2 delivery is answered with PUBREC: it is over with PUBCOMP. */
 void actor_record(struct actor *a, uint16_t packet_id);
+/* A SUBSCRIBE or UNSUBSCRIBE is on its way. */
+void actor_lists(struct actor *a, uint32_t filters, bool removes);
 void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id, uint16_t serial);
 
 #endif
