@@ -65,10 +65,13 @@ bool sql_file_has_log(const char *path)
 static enum sl_code make_empty(const char *path, struct sl_err *err)
 {
     (void)unlink(path); /* left over from a crash, if anything */
-    char journal[PATH_MAX];
-    if (beside(journal, sizeof journal, path, "-journal", err) != SL_OK)
-        return SL_INVALID;
-    (void)unlink(journal);
+    static const char *const suffixes[] = { "-wal", "-shm", "-journal" };
+    for (size_t i = 0; i < SL_ARRAY_LEN(suffixes); i++) {
+        char log[PATH_MAX];
+        if (beside(log, sizeof log, path, suffixes[i], err) != SL_OK)
+            return SL_INVALID;
+        (void)unlink(log);
+    }
     SL_CLEANUP(sl_close_fd) int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return sl_fail(err, errno == ENOSPC || errno == EDQUOT ? SL_FULL : SL_IO, "%s: %s", path,

@@ -20,7 +20,8 @@ static uint32_t log_checksum(struct sl_slice row)
 
 enum sl_code state_db_run(struct state_db *db, int query, struct sl_err *err)
 {
-    return sql_run(&db->sql, db->query[query], err);
+    enum sl_code code = state_db_ready(db, query, err); /* mostly it was, to be bound */
+    return code == SL_OK ? sql_run(&db->sql, db->query[query], err) : code;
 }
 
 /* ---- the tables ---- */
@@ -31,10 +32,13 @@ static enum sl_code put(struct state_db *db, const struct state_op *op, struct s
     static const int tries[] = { SQ_ADD, SQ_CHANGE }; /* the second when there is one already */
     for (size_t i = 0; i < SL_ARRAY_LEN(tries); i++) {
         int query = tries[i] + op->kind;
+        enum sl_code code = state_db_ready(db, query, err);
+        if (code != SL_OK)
+            return code;
         state_bind(db->query[query], 1, op->key);
         state_bind(db->query[query], 2, op->value);
         (void)sqlite3_bind_int64(db->query[query], 3, sum);
-        enum sl_code code = state_db_run(db, query, err);
+        code = state_db_run(db, query, err);
         if (code != SL_OK)
             return code;
         if (sqlite3_changes(db->sql.handle) > 0) {
@@ -49,10 +53,13 @@ static enum sl_code take_away(struct state_db *db, const struct state_op *op, st
 {
     bool range = op->what == STATE_OP_RANGE;
     int query = (range ? SQ_REMOVE_RANGE : SQ_REMOVE) + op->kind;
+    enum sl_code code = state_db_ready(db, query, err);
+    if (code != SL_OK)
+        return code;
     state_bind(db->query[query], 1, op->key);
     if (range)
         state_bind(db->query[query], 2, op->value);
-    enum sl_code code = state_db_run(db, query, err);
+    code = state_db_run(db, query, err);
     uint64_t gone = code == SL_OK ? (uint64_t)sqlite3_changes(db->sql.handle) : 0;
     uint64_t *rows = &db->rows_now[op->kind];
     *rows -= gone < *rows ? gone : *rows;
@@ -74,6 +81,7 @@ static enum sl_code clear(struct state_db *db, struct sl_err *err)
     enum sl_code code = state_db_run(db, SQ_LOG_CLEAR, err);
     for (int kind = 0; kind < STATE_KINDS && code == SL_OK; kind++) {
         code = state_db_run(db, SQ_CLEAR + kind, err);
+        state_db_done(db, SQ_CLEAR + kind);
         db->rows_now[kind] = 0;
     }
     if (code == SL_OK)
@@ -99,7 +107,9 @@ static enum sl_code read_log_row(struct state_db *db, struct sl_buf *bytes, stru
 enum sl_code state_db_read_log(struct state_db *db, bool what_there_is, struct sl_buf *bytes,
                                struct state_ops *ops, struct sl_err *err)
 {
-    enum sl_code code = SL_OK;
+    enum sl_code code = state_db_ready(db, SQ_LOG_READ, err);
+    if (code != SL_OK)
+        return code;
     int rc = SQLITE_DONE;
     while (code == SL_OK && (rc = sqlite3_step(db->query[SQ_LOG_READ])) == SQLITE_ROW)
         code = read_log_row(db, bytes, err);
@@ -158,6 +168,9 @@ static enum sl_code merge(struct state_db *db, const struct state_ops *more, str
 static enum sl_code add_log_row(struct state_db *db, const struct state_ops *ops,
                                 struct sl_err *err)
 {
+    enum sl_code code = state_db_ready(db, SQ_LOG_ADD, err);
+    if (code != SL_OK)
+        return code;
     sl_buf_reset(&db->row);
     state_ops_pack(ops, &db->row);
     if (db->row.failed)
@@ -166,7 +179,7 @@ static enum sl_code add_log_row(struct state_db *db, const struct state_ops *ops
     (void)sqlite3_bind_int64(db->query[SQ_LOG_ADD], 1, (sqlite3_int64)db->log_next++);
     state_bind(db->query[SQ_LOG_ADD], 2, row);
     (void)sqlite3_bind_int64(db->query[SQ_LOG_ADD], 3, log_checksum(row));
-    enum sl_code code = state_db_run(db, SQ_LOG_ADD, err);
+    code = state_db_run(db, SQ_LOG_ADD, err);
     db->log_bytes += row.len;
     return code;
 }

@@ -214,8 +214,11 @@ enum sl_code state_db_load(struct state_db *db, enum state_kind kind, state_visi
         .db = db, .kind = kind, .visit = visit, .ctx = ctx, .damage = damage, .patience = PATIENCE
     };
     struct sl_err later;
+    enum sl_code code = state_db_ready(db, SQ_READ + (int)kind, err);
+    if (code != SL_OK)
+        return code;
     find_ops(&l);
-    enum sl_code code = read_from(&l, (struct sl_slice){ 0 }, err);
+    code = read_from(&l, (struct sl_slice){ 0 }, err);
     if (is_damage(code)) {
         enum sl_code rest = step_over(&l, &later);
         code = rest == SL_OK ? SL_CORRUPT : sl_fail(err, rest, "%s", later.text);
@@ -223,6 +226,7 @@ enum sl_code state_db_load(struct state_db *db, enum state_kind kind, state_visi
     while (l.point < l.point_end)
         take_point(&l);
     db->rows[kind] = db->rows_now[kind] = l.rows;
+    state_db_done(db, SQ_READ + (int)kind);
     sl_buf_free(&l.last);
     (void)sqlite3_db_release_memory(db->sql.handle);
     return code;

@@ -51,9 +51,28 @@ static const char *const queries[SQ_COUNT] = {
     KIND_QUERIES(STATE_RETAINED, "retained"),
 };
 
-static enum sl_code prepare(struct state_db *db, struct sl_err *err)
+enum sl_code state_db_ready(struct state_db *db, int query, struct sl_err *err)
 {
-    return sql_prepare(&db->sql, db->query, queries, SQ_COUNT, err);
+    if (db->query[query])
+        return SL_OK;
+    return sql_prepare(&db->sql, &db->query[query], &queries[query], 1, err);
+}
+
+void state_db_done(struct state_db *db, int query)
+{
+    (void)sqlite3_finalize(db->query[query]); /* what went wrong was told when it ran */
+    db->query[query] = NULL;
+}
+
+/* All tables and columns are there. */
+static enum sl_code check_schema(struct state_db *db, struct sl_err *err)
+{
+    enum sl_code code = state_db_ready(db, SQ_LOG_ADD, err);
+    for (int kind = 0; kind < STATE_KINDS && code == SL_OK; kind++) {
+        code = state_db_ready(db, SQ_READ + kind, err);
+        state_db_done(db, SQ_READ + kind);
+    }
+    return code;
 }
 
 /* ---- making, and bringing up to date ---- */
@@ -73,6 +92,9 @@ static enum sl_code set_id(struct state_db *db, struct sl_err *err)
     uint64_t id;
     if (crypto_random(&id, sizeof id) != SL_OK)
         return sl_fail(err, SL_IO, "%s: the system gives no random numbers", db->sql.path);
+    enum sl_code code = state_db_ready(db, SQ_ID_SET, err);
+    if (code != SL_OK)
+        return code;
     id = id >> 2 | 4; /* none of those that mean something else */
     (void)sqlite3_bind_int64(db->query[SQ_ID_SET], 1, (sqlite3_int64)id);
     return state_db_run(db, SQ_ID_SET, err);
@@ -89,8 +111,6 @@ static enum sl_code fill(struct state_db *db, struct sl_err *err)
         code = sql_exec(&db->sql, "BEGIN IMMEDIATE", err);
     if (code == SL_OK)
         code = upgrade(db, 0, err);
-    if (code == SL_OK)
-        code = prepare(db, err);
     if (code == SL_OK)
         code = set_id(db, err);
     if (code == SL_OK)
@@ -120,7 +140,7 @@ static enum sl_code make(const char *path, struct sl_err *err)
         return code;
     struct state_db *db = NULL;
     code = connect_to(&db, temporary, err);
-    if (code == SL_OK)
+    if (db)
         code = fill(db, err);
     state_db_close(db);
     return sql_file_end(path, temporary, code, err);
@@ -143,28 +163,40 @@ static enum sl_code check_version(struct state_db *db, struct sl_err *err)
     return code;
 }
 
+/* A statement's only row of integers. */
+static enum sl_code read_once(struct state_db *db, int query, int64_t *ret, int count,
+                              struct sl_err *err)
+{
+    enum sl_code code = state_db_ready(db, query, err);
+    if (code != SL_OK)
+        return code;
+    sqlite3_stmt *s = db->query[query];
+    int rc = sqlite3_step(s);
+    for (int i = 0; i < count && rc == SQLITE_ROW; i++)
+        ret[i] = sqlite3_column_int64(s, i);
+    if (rc != SQLITE_ROW)
+        code = rc == SQLITE_DONE ? sl_fail(err, SL_CORRUPT, "%s: a row is missing", db->sql.path)
+                                 : sql_fail(&db->sql, rc, err);
+    state_db_done(db, query);
+    return code;
+}
+
 static enum sl_code read_id(struct state_db *db, struct sl_err *err)
 {
-    int rc = sqlite3_step(db->query[SQ_ID_GET]);
-    db->id = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(db->query[SQ_ID_GET], 0) : 0;
-    sql_reset(db->query[SQ_ID_GET]);
-    if (rc == SQLITE_ROW && db->id > 0 && db->id < INT64_MAX)
-        return SL_OK;
-    return rc == SQLITE_ROW || rc == SQLITE_DONE
-               ? sl_fail(err, SL_CORRUPT, "%s: its first row is missing", db->sql.path)
-               : sql_fail(&db->sql, rc, err);
+    int64_t id = 0;
+    enum sl_code code = read_once(db, SQ_ID_GET, &id, 1, err);
+    if (code == SL_OK && (id <= (int64_t)STATE_DB_UNREAD || id == INT64_MAX))
+        code = sl_fail(err, SL_CORRUPT, "%s: its identity cannot be", db->sql.path);
+    db->id = (uint64_t)id;
+    return code;
 }
 
 static enum sl_code measure_log(struct state_db *db, struct sl_err *err)
 {
-    sqlite3_stmt *s = db->query[SQ_LOG_SIZE];
-    int rc = sqlite3_step(s);
-    enum sl_code code = rc == SQLITE_ROW ? SL_OK : sql_fail(&db->sql, rc, err);
-    if (code == SL_OK) {
-        db->log_next = (uint64_t)sqlite3_column_int64(s, 0);
-        db->log_bytes = (uint64_t)sqlite3_column_int64(s, 1);
-    }
-    sql_reset(s);
+    int64_t size[2] = { 0 };
+    enum sl_code code = read_once(db, SQ_LOG_SIZE, size, 2, err);
+    db->log_next = (uint64_t)size[0];
+    db->log_bytes = (uint64_t)size[1];
     return code;
 }
 
@@ -181,14 +213,14 @@ static enum sl_code open_checked(struct state_db **ret, const char *path, enum o
 {
     struct state_db *db = NULL;
     enum sl_code code = connect_to(&db, path, err);
-    if (code != SL_OK)
+    if (!db)
         return code;
     sql_measure_space(&db->sql);
     code = sql_configure(&db->sql, STATE_DB_PAGES_MAX, err);
     if (code == SL_OK)
         code = check_version(db, err);
     if (code == SL_OK)
-        code = prepare(db, err);
+        code = check_schema(db, err);
     if (code == SL_OK)
         code = read_id(db, err);
     if (code == SL_OK)

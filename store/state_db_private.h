@@ -40,6 +40,10 @@ struct state_db {
     uint64_t changes_written;
 };
 
+/* state_db_open.c: statements are prepared when they are first needed, since each takes two kB. */
+enum sl_code state_db_ready(struct state_db *db, int query, struct sl_err *err);
+void state_db_done(struct state_db *db, int query); /* it will hardly be needed again */
+
 /* state_db.c */
 enum sl_code state_db_run(struct state_db *db, int query, struct sl_err *err);
 /* All of the log, settled, in bytes and ops. Rows that fail their check are counted;

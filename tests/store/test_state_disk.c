@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
@@ -127,7 +129,7 @@ static const struct bad_case bad_cases[] = {
     { "version zero", make_version_zero, "unknown version" },
     { "a table is missing", make_without_table, "no such table" },
     { "a column is missing", make_without_column, "sum" },
-    { "its first row is missing", make_without_id, "first row" },
+    { "its first row is missing", make_without_id, "row is missing" },
 };
 
 static void bad_databases_are_set_aside(void **state)
@@ -679,6 +681,58 @@ static void kill_nine(void **state)
     place_release(&p);
 }
 
+/* ---- a disk that never answers ---- */
+
+static atomic_bool dead_disk;
+
+static ssize_t (*real_pwrite)(int fd, const void *p, size_t n, off_t at);
+
+static ssize_t pwrite_for_ever(int fd, const void *p, size_t n, off_t at)
+{
+    while (dead_disk)
+        (void)usleep(100000);
+    return real_pwrite(fd, p, n, at);
+}
+
+/* Who waits is told, and the process can end; the thread is left behind. */
+static void closing_leaves_a_dead_disk_behind(void **state)
+{
+    (void)state;
+    static struct state *left_behind; /* so that it is no leak: the thread has it */
+    struct state_place p;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    static const char *const calls[] = { "pwrite64", "pwrite" };
+    for (size_t i = 0; i < SL_ARRAY_LEN(calls) && !real_pwrite; i++) {
+        sqlite3_syscall_ptr real = vfs->xGetSystemCall(vfs, calls[i]);
+        if (!real)
+            continue;
+        memcpy(&real_pwrite, &real, sizeof real);
+        assert_int_equal(vfs->xSetSystemCall(vfs, calls[i],
+                                             (sqlite3_syscall_ptr)(void (*)(void))pwrite_for_ever),
+                         SQLITE_OK);
+    }
+    if (!real_pwrite)
+        skip(); /* a SQLite that writes in another way */
+    place_init(&p);
+    place_open(&p);
+    dead_disk = true;
+    put(&p, STATE_META, "a", "1");
+    when_safe(&p);
+    for (int i = 0; i < 5; i++)
+        (void)uv_run(&p.loop, UV_RUN_ONCE);
+    put(&p, STATE_META, "b", "1");
+    when_safe(&p);
+    assert_int_equal(p.safe + p.unsafe, 0);
+    int64_t start = sl_mono_ms(&sl_clock_system);
+    left_behind = p.state;
+    place_close(&p);
+    assert_in_range(sl_mono_ms(&sl_clock_system) - start, 2000, 10000);
+    assert_int_equal(p.safe, 0);
+    assert_int_equal(p.unsafe, 2);
+    assert_non_null(left_behind);
+    place_release(&p); /* the thread stays where it is until the process ends */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +757,8 @@ int main(void)
         bad[i] = (struct CMUnitTest){ .name = bad_cases[i].name,
                                       .test_func = bad_databases_are_set_aside,
                                       .initial_state = (void *)(uintptr_t)&bad_cases[i] };
+    const struct CMUnitTest last[] = { cmocka_unit_test(closing_leaves_a_dead_disk_behind) };
     int failed = cmocka_run_group_tests_name("state on bad disks", tests, NULL, NULL);
-    return failed + cmocka_run_group_tests_name("bad states", bad, NULL, NULL);
+    failed += cmocka_run_group_tests_name("bad states", bad, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("state on a dead disk", last, NULL, NULL);
 }
