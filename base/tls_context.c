@@ -142,16 +142,15 @@ static enum sl_code check_dates(const struct tls_context *c, const char *path, s
 {
     int64_t now = time(NULL);
     char date[TLS_DATE_SIZE], today[TLS_DATE_SIZE];
-    int64_t not_before = tls_time_of(&c->own.valid_from);
     if (now > c->not_after)
         return sl_fail(err, SL_TLS,
                        "%s: the certificate expired on %s (this machine's clock says %s)", path,
                        tls_date(c->not_after, date), tls_date(now, today));
-    if (now < not_before && now >= CLOCK_PLAUSIBLE_S)
+    if (now < c->not_before && now >= CLOCK_PLAUSIBLE_S)
         return sl_fail(err, SL_TLS,
                        "%s: the certificate is not valid before %s, and it is %s by this machine's "
                        "clock: the clock may be wrong",
-                       path, tls_date(not_before, date), tls_date(now, today));
+                       path, tls_date(c->not_before, date), tls_date(now, today));
     return SL_OK;
 }
 
@@ -173,7 +172,9 @@ static enum sl_code load_own(struct tls_context *c, const struct tls_options *o,
                        "usage lacks serverAuth)",
                        o->cert_path);
     c->not_after = tls_time_of(&c->own.valid_to);
-    rc = check_dates(c, o->cert_path, err);
+    c->not_before = tls_time_of(&c->own.valid_from);
+    if (!o->any_date)
+        rc = check_dates(c, o->cert_path, err);
     if (rc == SL_OK && mbedtls_ssl_conf_own_cert(&c->conf, &c->own, &c->key) != 0)
         rc = sl_fail(err, SL_NOMEM, "out of memory");
     return rc;
@@ -318,6 +319,11 @@ void tls_context_unref(struct tls_context *c)
     free(c->ca_path);
     free(c->crl_path);
     free(c);
+}
+
+int64_t tls_context_not_before(const struct tls_context *c)
+{
+    return c->not_before;
 }
 
 int64_t tls_context_not_after(const struct tls_context *c)

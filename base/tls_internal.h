@@ -15,7 +15,7 @@ struct tls_context {
     bool asks_for_cert; /* a server that wants or accepts client certificates */
     char *ca_path;      /* for error texts; NULL when nobody is verified */
     char *crl_path;     /* likewise; NULL without a CRL */
-    int64_t not_after;
+    int64_t not_before, not_after;
     int64_t crl_until; /* the first nextUpdate of the CRLs; 0 without one */
     uint8_t print[32]; /* of all that went in: files and options */
     mbedtls_ssl_config conf;

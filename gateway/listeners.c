@@ -1,7 +1,10 @@
 /* listeners.c - from configuration to open listeners. */
 #include "listeners.h"
 
+#include "cert_watch.h"
 #include "listener_ws.h"
+
+#include "base/log.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,9 +13,10 @@
 struct entry {
     char *name, *bind, *unix_path; /* bind or unix_path */
     uint16_t port;
-    struct tls_context *tls; /* mqtts */
-    struct ws_site *site;    /* ws and wss */
-    struct listener_ws *ws;  /* the same, from its opening on */
+    struct cert_watch *certs; /* mqtts and wss */
+    char *path;               /* ws and wss */
+    struct ws_site *site;
+    struct listener_ws *ws; /* the same, from its opening on */
     enum config_protocol protocol;
     bool username_from_cert;
     char address[160]; /* shown; cut when very long */
@@ -39,8 +43,9 @@ static void entries_free(struct entry *entries, size_t count)
         free(entries[i].name);
         free(entries[i].bind);
         free(entries[i].unix_path);
-        tls_context_unref(entries[i].tls);
+        cert_watch_close(entries[i].certs);
         ws_site_close(entries[i].site);
+        free(entries[i].path);
         free(entries[i].ws);
     }
     free(entries);
@@ -52,7 +57,7 @@ static bool copy_text(char **ret, const char *text)
     return *ret || !text;
 }
 
-static enum sl_code make_tls(const struct config_listener *c, struct tls_context **ret,
+static enum sl_code make_tls(const struct config_listener *c, struct cert_watch **ret,
                              struct sl_err *err)
 {
     struct tls_options o = {
@@ -64,25 +69,27 @@ static enum sl_code make_tls(const struct config_listener *c, struct tls_context
         .client_cert = (enum tls_client_cert)c->client_cert,
         .min_version = c->tls_min_version,
     };
-    enum sl_code rc = tls_context_new(ret, &o, err);
+    enum sl_code rc = cert_watch_open(ret, c->name, &o, err);
     return rc == SL_OK ? SL_OK : sl_wrap(err, "listener \"%s\"", c->name);
 }
 
-static enum sl_code make_site(struct listeners *l, const struct config_listener *c,
-                              struct ws_site **ret, struct sl_err *err)
+/* With what the entry says; its certificate files have been looked at. */
+static enum sl_code make_site(struct listeners *l, const struct entry *e, struct ws_site **ret,
+                              struct sl_err *err)
 {
-    struct ws_site_options o = {
-        .name = c->name,
-        .path = c->path,
-        .tls = c->protocol == CONFIG_WSS,
-        .cert_path = c->tls_cert,
-        .key_path = c->tls_key,
-        .ca_path = c->tls_ca,
-        .crl_path = c->tls_crl,
-        .client_cert = (enum tls_client_cert)c->client_cert,
-        .min_version = c->tls_min_version,
-        .username_from_cert = c->username_from_cert,
-    };
+    struct ws_site_options o = { .name = e->name,
+                                 .path = e->path,
+                                 .tls = e->certs != NULL,
+                                 .username_from_cert = e->username_from_cert };
+    if (e->certs) {
+        const struct tls_options *tls = cert_watch_options(e->certs);
+        o.cert_path = tls->cert_path;
+        o.key_path = tls->key_path;
+        o.ca_path = tls->ca_path;
+        o.crl_path = tls->crl_path;
+        o.client_cert = tls->client_cert;
+        o.min_version = tls->min_version;
+    }
     enum sl_code rc =
         l->ws ? SL_OK : ws_open(&l->ws, l->loop, l->connections_max, &listener_ws_callbacks, err);
     return rc == SL_OK ? ws_site_open(ret, l->ws, &o, err) : rc;
@@ -92,7 +99,7 @@ static enum sl_code make_entry(struct listeners *l, const struct config_listener
                                struct entry *e, struct sl_err *err)
 {
     if (!copy_text(&e->name, c->name) || !copy_text(&e->unix_path, c->unix_path) ||
-        !copy_text(&e->bind, c->unix_path ? NULL : c->bind))
+        !copy_text(&e->path, c->path) || !copy_text(&e->bind, c->unix_path ? NULL : c->bind))
         return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", c->name);
     e->port = c->unix_path ? 0 : c->port;
     e->protocol = c->protocol;
@@ -103,13 +110,15 @@ static enum sl_code make_entry(struct listeners *l, const struct config_listener
     else
         (void)snprintf(e->address, sizeof e->address, strchr(e->bind, ':') ? "[%s]:%u" : "%s:%u",
                        e->bind, e->port);
-    switch (c->protocol) {
-    case CONFIG_MQTT: break;
-    case CONFIG_MQTTS: return make_tls(c, &e->tls, err);
-    case CONFIG_WS:
-    case CONFIG_WSS: return make_site(l, c, &e->site, err);
-    }
-    return SL_OK;
+    bool secure = c->protocol == CONFIG_MQTTS || c->protocol == CONFIG_WSS;
+    bool web = c->protocol == CONFIG_WS || c->protocol == CONFIG_WSS;
+    enum sl_code rc = secure ? make_tls(c, &e->certs, err) : SL_OK;
+    return rc == SL_OK && web ? make_site(l, e, &e->site, err) : rc;
+}
+
+static struct tls_context *tls_of(const struct entry *e)
+{
+    return e->certs && !e->site ? cert_watch_context(e->certs) : NULL;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -140,7 +149,7 @@ static enum sl_code open_entry(struct listeners *l, struct entry *e, struct sl_e
         .bind = e->bind,
         .port = e->port,
         .unix_path = e->unix_path,
-        .tls = e->tls,
+        .tls = tls_of(e),
         .username_from_cert = e->username_from_cert,
     };
     if (e->site) {
@@ -201,10 +210,12 @@ static void take_over(struct listeners *l, struct entry *entries, size_t count)
         e->listener = e->kept->listener;
         e->ws = e->kept->ws;
         e->kept->ws = NULL;
-        e->kept = NULL;
         if (e->ws)
             e->ws->site = e->site;
-        broker_listener_set_tls(e->listener, e->tls, e->username_from_cert);
+        if (e->certs && e->kept->certs)
+            cert_watch_follow(e->certs, e->kept->certs);
+        e->kept = NULL;
+        broker_listener_set_tls(e->listener, tls_of(e), e->username_from_cert);
     }
     for (size_t i = 0; i < l->count; i++)
         if (!l->entries[i].stays && l->entries[i].listener)
@@ -269,6 +280,34 @@ void listeners_close(struct listeners *l, void (*closed)(void *ctx), void *ctx)
         closed(ctx);
 }
 
+/* New certificates for a WebSocket listener: another site, whose library reads the files itself. */
+static void renew_site(struct listeners *l, struct entry *e)
+{
+    struct ws_site *fresh = NULL;
+    struct sl_err err = { 0 };
+    if (make_site(l, e, &fresh, &err) != SL_OK) {
+        LOG_WARN("tls", "listener \"%s\": its old certificates stay in use: %s", e->name, err.text);
+        return;
+    }
+    ws_site_close(e->site);
+    e->site = fresh;
+    if (e->ws)
+        e->ws->site = fresh;
+}
+
+void listeners_watch(struct listeners *l, int64_t mono_ms, int64_t wall_ms)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        struct entry *e = &l->entries[i];
+        if (!e->certs || !cert_watch_tick(e->certs, mono_ms, wall_ms))
+            continue;
+        if (e->site)
+            renew_site(l, e);
+        else
+            broker_listener_set_tls(e->listener, tls_of(e), e->username_from_cert);
+    }
+}
+
 size_t listeners_count(const struct listeners *l)
 {
     return l ? l->count : 0;
@@ -281,5 +320,8 @@ void listeners_get(const struct listeners *l, size_t index, struct listener_view
         [CONFIG_MQTT] = "mqtt", [CONFIG_MQTTS] = "mqtts", [CONFIG_WS] = "ws", [CONFIG_WSS] = "wss"
     };
     *ret = (struct listener_view){ .name = e->name, .protocol = protocols[e->protocol] };
+    ret->secure = e->certs != NULL;
+    if (e->certs)
+        cert_watch_get(e->certs, &ret->certs);
     memcpy(ret->address, e->address, sizeof ret->address);
 }

@@ -3,6 +3,8 @@
 #ifndef GATEWAY_LISTENERS_H
 #define GATEWAY_LISTENERS_H
 
+#include "cert_watch.h"
+
 #include "broker/broker.h"
 #include "config/config.h"
 
@@ -20,9 +22,14 @@ SL_NODISCARD enum sl_code listeners_reload(struct listeners *l, const struct con
  * when nothing of theirs is on the loop any more, perhaps before this returns. */
 void listeners_close(struct listeners *l, void (*closed)(void *ctx), void *ctx);
 
+/* Once a second: certificates that have changed are taken up, without touching connections. */
+void listeners_watch(struct listeners *l, int64_t mono_ms, int64_t wall_ms);
+
 struct listener_view {
     const char *name, *protocol;
     char address[160];
+    bool secure;
+    struct cert_watch_view certs; /* when secure */
 };
 size_t listeners_count(const struct listeners *l);
 void listeners_get(const struct listeners *l, size_t index, struct listener_view *ret);

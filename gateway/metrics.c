@@ -38,6 +38,54 @@ static void put_label(struct sl_buf *out, const char *text)
     }
 }
 
+static int64_t cert_end(const struct cert_watch_view *v)
+{
+    return v->not_after_s;
+}
+static int64_t crl_end(const struct cert_watch_view *v)
+{
+    return v->crl_until_s;
+}
+static int64_t reload_failed(const struct cert_watch_view *v)
+{
+    return v->failed;
+}
+
+static void listener_metric(struct gateway *g, struct sl_buf *out, const char *name,
+                            const char *help, int64_t (*value)(const struct cert_watch_view *v))
+{
+    head(out, name, "gauge", help);
+    for (size_t i = 0; i < listeners_count(g->listeners); i++) {
+        struct listener_view v;
+        listeners_get(g->listeners, i, &v);
+        if (!v.secure || (value == crl_end && crl_end(&v.certs) == 0))
+            continue;
+        sl_buf_printf(out, "%s{listener=\"", name);
+        put_label(out, v.name);
+        sl_buf_printf(out, "\"} %lld\n", (long long)value(&v.certs));
+    }
+}
+
+static void tls_metrics(struct gateway *g, struct sl_buf *out)
+{
+    struct broker_stats s;
+    broker_get_stats(g->broker, &s);
+    head(out, "sluice_tls_handshakes_total", "counter",
+         "TLS handshakes with MQTT clients: from the start, resumed, failed.");
+    sl_buf_printf(out, "sluice_tls_handshakes_total{result=\"full\"} %llu\n",
+                  (unsigned long long)s.tls_full);
+    sl_buf_printf(out, "sluice_tls_handshakes_total{result=\"resumed\"} %llu\n",
+                  (unsigned long long)s.tls_resumed);
+    sl_buf_printf(out, "sluice_tls_handshakes_total{result=\"failed\"} %llu\n",
+                  (unsigned long long)s.tls_failed);
+    listener_metric(g, out, "sluice_tls_certificate_expiry_timestamp_seconds",
+                    "End of a listener's certificate.", cert_end);
+    listener_metric(g, out, "sluice_tls_crl_expiry_timestamp_seconds",
+                    "When a listener's revocation list must have been replaced.", crl_end);
+    listener_metric(g, out, "sluice_tls_reload_failed",
+                    "1 when a listener's changed certificate files cannot be used.", reload_failed);
+}
+
 static void broker_metrics(struct gateway *g, struct sl_buf *out)
 {
     struct broker_stats s;
@@ -223,6 +271,7 @@ void metrics_text(struct gateway *g, struct sl_buf *out)
     gauge(out, "sluice_uptime_seconds", "Time since the start.",
           (double)(sl_mono_ms(g->clock) - g->started_mono_ms) / 1000);
     broker_metrics(g, out);
+    tls_metrics(g, out);
     store_metrics(g, out);
     cloud_metrics(g, out);
     rule_metrics(g, out);

@@ -189,6 +189,19 @@ static void add_store(struct gateway *g, cJSON *root)
         add_lane(lanes, (enum outbox_lane)i, &s.lane[i]);
 }
 
+/* What a listener's certificates are good for, and for how long. */
+static void certs_object(struct gateway *g, cJSON *listener, const struct cert_watch_view *v)
+{
+    cJSON *o = cJSON_AddObjectToObject(listener, "tls");
+    int64_t left = v->not_after_s - sl_wall_ms(g->clock) / 1000;
+    add_int(o, "cert_not_after", v->not_after_s * 1000);
+    add_int(o, "cert_days_left", left / 86400);
+    if (v->crl_until_s != 0)
+        add_int(o, "crl_until", v->crl_until_s * 1000);
+    add_uint(o, "reloads", v->reloads);
+    (void)cJSON_AddBoolToObject(o, "reload_failed", v->failed);
+}
+
 static void add_broker(struct gateway *g, cJSON *root)
 {
     struct broker_stats s;
@@ -222,6 +235,8 @@ static void add_broker(struct gateway *g, cJSON *root)
         add_str(l, "name", v.name);
         add_str(l, "protocol", v.protocol);
         add_str(l, "address", v.address);
+        if (v.secure)
+            certs_object(g, l, &v.certs);
         (void)cJSON_AddItemToArray(listeners, l);
     }
     add_uint(root, "clients", s.clients);

@@ -328,14 +328,26 @@ export function drawGpio(lines) {
   sync(byId('gpio'), lines, (line) => line.name, createLine, updateLine);
 }
 
+/* Only what somebody should do something about. */
+function drawEnds(node, tls) {
+  const end = number(tls.cert_not_after);
+  const left = end - gatewayNow();
+  const crl = number(tls.crl_until);
+  const texts = [];
+  if (end > 0 && left < 14 * 86400000) texts.push(left < 0 ? `certificate expired on ${day.format(end)}` : `certificate ends on ${day.format(end)}`);
+  if (crl > 0 && crl < gatewayNow()) texts.push(`revocation list expired on ${day.format(crl)}`);
+  if (tls.reload_failed === true) texts.push('changed certificate files cannot be used');
+  setText(node, texts.join(' · '));
+}
+
 export function drawBroker(status) {
   const broker = object(status.broker);
   const clients = Number.isFinite(broker.clients) ? broker.clients : status.clients;
   setIdText('clients', Number.isFinite(clients) ? count(clients) : '–');
   setIdText('clients-word', clients === 1 ? 'client' : 'clients');
   syncOrSay(byId('listeners'), array(broker.listeners), 'No listener is open.', (l) => `${l.name} ${l.protocol} ${l.address}`,
-    (l) => make('li', {}, make('span', {}, String(l.name), make('span', { class: 'badge' }, String(l.protocol))), make('span', { class: 'where' }, String(l.address))),
-    () => {});
+    (l) => make('li', {}, make('span', {}, String(l.name), make('span', { class: 'badge' }, String(l.protocol))), make('span', { class: 'where' }, String(l.address)), make('span', { class: 'ends' })),
+    (node, l) => drawEnds(node.querySelector('.ends'), object(l.tls)));
   drawFacts(byId('broker-facts'), [
     ['Subscriptions', Number.isFinite(broker.subscriptions) ? count(broker.subscriptions) : null],
     ['Retained messages', Number.isFinite(broker.retained) ? count(broker.retained) : null],

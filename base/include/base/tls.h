@@ -24,6 +24,8 @@ struct tls_options {
     const char *crl_path; /* optional */
     enum tls_client_cert client_cert; /* servers; a bad certificate is refused also when optional */
     int min_version;                  /* 12 or 13; 0 means 12 */
+    bool any_date; /* take a certificate of ours that has expired or is not yet valid: the peers
+                      will say what they think of it */
     const char *const *alpn;          /* NULL, or a NULL-ended list that must outlive the context */
 };
 
@@ -34,7 +36,8 @@ SL_NODISCARD enum sl_code tls_context_new(struct tls_context **ret,
                                           const struct tls_options *options, struct sl_err *err);
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_unref(struct tls_context *c); /* accepts NULL */
-/* Our certificate's notAfter, seconds since 1970; 0 without one. */
+/* Our certificate's notBefore and notAfter, seconds since 1970; 0 without one. */
+int64_t tls_context_not_before(const struct tls_context *c);
 int64_t tls_context_not_after(const struct tls_context *c);
 /* When the CRL must have been replaced, seconds since 1970: afterwards nobody whom it speaks of
  * gets in. 0 without one. */
