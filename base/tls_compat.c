@@ -14,10 +14,12 @@
 #define FIELD(x)    MBEDTLS_PRIVATE(x)
 #define BAD_VERSION MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION
 #define NO_CIPHER   MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
+#define NO_FIT      MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE
 #else
 #define FIELD(x)    x
 #define BAD_VERSION MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION
 #define NO_CIPHER   MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN
+#define NO_FIT      MBEDTLS_ERR_SSL_NO_USABLE_CIPHERSUITE
 #endif
 
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
@@ -76,7 +78,7 @@ bool tls_compat_is_bad_version(int rc)
 
 bool tls_compat_is_no_cipher(int rc)
 {
-    return rc == NO_CIPHER;
+    return rc == NO_CIPHER || rc == NO_FIT;
 }
 
 uint8_t tls_compat_alert(const mbedtls_ssl_context *ssl)
@@ -126,6 +128,11 @@ bool tls_compat_idle_buffers(const mbedtls_ssl_context *ssl, uint8_t **in, uint8
 
 #if IS_3
 
+void tls_compat_order_curves(mbedtls_ssl_config *conf)
+{
+    (void)conf; /* they are */
+}
+
 int tls_compat_init(void)
 {
     /* TLS 1.3 computes with PSA keys whatever the library was built for. */
@@ -160,6 +167,18 @@ int tls_compat_pbkdf2_sha512(struct sl_slice password, struct sl_slice salt, uns
 }
 
 #else
+
+/* All that the library takes by itself: peers' certificates are held to this list as well. */
+static const mbedtls_ecp_group_id curves[] = {
+    MBEDTLS_ECP_DP_CURVE25519, MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_SECP384R1,
+    MBEDTLS_ECP_DP_SECP521R1,  MBEDTLS_ECP_DP_BP256R1,   MBEDTLS_ECP_DP_BP384R1,
+    MBEDTLS_ECP_DP_BP512R1,    MBEDTLS_ECP_DP_NONE,
+};
+
+void tls_compat_order_curves(mbedtls_ssl_config *conf)
+{
+    mbedtls_ssl_conf_curves(conf, curves);
+}
 
 int tls_compat_init(void)
 {

@@ -220,6 +220,7 @@ static enum sl_code configure(struct tls_context *c, const struct tls_options *o
                        tls_library_version());
     mbedtls_ssl_conf_rng(&c->conf, tls_compat_random, NULL);
     mbedtls_ssl_conf_ciphersuites(&c->conf, tls_compat_suites());
+    tls_compat_order_curves(&c->conf);
     mbedtls_ssl_conf_authmode(&c->conf, auth_mode(o));
     if (!o->server) /* we never resume: a reconnect is to notice a certificate revoked since */
         mbedtls_ssl_conf_session_tickets(&c->conf, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);

@@ -279,9 +279,10 @@ enum sl_code tls_explain(const struct tls_session *s, int rc, struct sl_err *err
     if (tls_compat_is_bad_version(rc))
         return sl_fail(err, SL_TLS, "the %s speaks no TLS version that is allowed here", who);
     if (tls_compat_is_no_cipher(rc))
-        return sl_fail(err, SL_TLS,
-                       "the %s offers no cipher suite that is allowed here, or only a TLS version "
-                       "that %s lacks",
-                       who, tls_library_version());
+        return sl_fail(
+            err, SL_TLS,
+            "the %s offers no cipher suite that is allowed here and fits the kind of key "
+            "of our certificate, or only a TLS version that %s lacks",
+            who, tls_library_version());
     return sl_fail(err, SL_TLS, "TLS with the %s failed: %s", who, tls_strerror(rc, words));
 }
