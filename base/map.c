@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { FIRST_SLOTS = 4 };
+enum { FIRST_SLOTS = 2 };
 
 void *sl_map_get_hashed(const struct sl_map *m, sl_map_key_fn *key_of, struct sl_slice key,
                         uint32_t hash)
