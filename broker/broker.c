@@ -24,7 +24,7 @@ const char *broker_drop_name(enum broker_drop d)
         [BROKER_DROP_SLOW_READER] = "slow_reader", [BROKER_DROP_QUEUE_FULL] = "queue_full",
         [BROKER_DROP_EXPIRED] = "expired",         [BROKER_DROP_TOO_LARGE] = "too_large",
         [BROKER_DROP_INTERNAL] = "internal",       [BROKER_DROP_RETAINED] = "retained_full",
-        [BROKER_DROP_DENIED] = "denied",
+        [BROKER_DROP_DENIED] = "denied",           [BROKER_DROP_TOTAL] = "total_full",
     };
     return names[d];
 }
@@ -171,6 +171,32 @@ static void on_check(uv_check_t *h)
     broker_flush(h->data);
 }
 
+/* ---- publishers that are too fast ---- */
+
+void broker_pause_publisher(struct broker *b)
+{
+    b->pause_publisher = true;
+}
+
+/* If the reason still holds, their next message says so again. */
+static void on_pause_over(uv_timer_t *h)
+{
+    struct broker *b = h->data;
+    for (uint32_t i = 0; i < b->client_count; i++)
+        client_release_input(b->clients[i], HOLD_PAUSE);
+}
+
+void broker_pause_if_asked(struct broker *b, struct client *c)
+{
+    if (!b->pause_publisher)
+        return;
+    b->pause_publisher = false;
+    b->stats.pauses++;
+    client_hold_input(c, HOLD_PAUSE);
+    if (!uv_is_active((uv_handle_t *)&b->pause) && !b->closing)
+        (void)uv_timer_start(&b->pause, on_pause_over, BROKER_PAUSE_MS, 0); /* has a callback */
+}
+
 static bool session_over(const struct session *s, int64_t now)
 {
     return !s->client && s->expiry_s != UINT32_MAX &&
@@ -247,6 +273,8 @@ enum sl_code broker_open(struct broker **ret, const struct broker_options *optio
     b->options = *options;
     if (b->options.max_retained_bytes == 0)
         b->options.max_retained_bytes = BROKER_RETAINED_BYTES;
+    if (b->options.max_queued_total == 0)
+        b->options.max_queued_total = BROKER_QUEUED_TOTAL;
     b->next_origin = BROKER_ORIGIN_OUTSIDE + 1;
     b->stats.started_mono_ms = sl_mono_ms(options->clock);
     if (options->persistence && persist_open(b, err) != SL_OK) {
@@ -256,11 +284,12 @@ enum sl_code broker_open(struct broker **ret, const struct broker_options *optio
     }
     /* These inits only fill in structs; starting them only fails without a callback. */
     (void)uv_timer_init(options->loop, &b->tick);
+    (void)uv_timer_init(options->loop, &b->pause);
     (void)uv_prepare_init(options->loop, &b->prepare);
     (void)uv_check_init(options->loop, &b->check);
     (void)uv_idle_init(options->loop, &b->again);
-    b->tick.data = b->prepare.data = b->check.data = b->again.data = b;
-    b->holds = 4;
+    b->tick.data = b->pause.data = b->prepare.data = b->check.data = b->again.data = b;
+    b->holds = 5;
     (void)uv_timer_start(&b->tick, on_tick, TICK_MS, TICK_MS);
     (void)uv_prepare_start(&b->prepare, on_prepare);
     (void)uv_check_start(&b->check, on_check);
@@ -339,6 +368,7 @@ void broker_close(struct broker *b, void (*closed)(void *ctx), void *ctx)
         (void)uv_timer_start(&b->tick, on_last_tick, LAST_WORDS_MS, 0);
     else
         uv_close((uv_handle_t *)&b->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&b->pause, on_handle_closed);
     uv_close((uv_handle_t *)&b->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&b->check, on_handle_closed);
     uv_close((uv_handle_t *)&b->again, on_handle_closed);
@@ -360,6 +390,8 @@ void broker_get_stats(const struct broker *b, struct broker_stats *ret)
     ret->subscriptions = b->subs.count;
     ret->retained = b->retained.count;
     ret->unfinished = b->bounds.unfinished_count;
+    ret->retained_bytes = b->retained.bytes;
+    ret->waiting_bytes = b->queued_bytes + b->output_bytes;
 }
 
 void broker_visit_topics(const struct broker *b,

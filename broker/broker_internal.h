@@ -14,6 +14,8 @@
 #define BROKER_INTERNAL_QUEUE_MAX 16384
 #define BROKER_INTERNAL_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define BROKER_RETAINED_BYTES     ((uint64_t)64 * 1024 * 1024)
+#define BROKER_QUEUED_TOTAL       ((uint64_t)256 * 1024 * 1024)
+#define BROKER_PAUSE_MS           10
 #define BROKER_CLIENT_ID_MAX      1024
 #define BROKER_READ_SIZE          (64 * 1024)
 
@@ -53,6 +55,8 @@ struct broker {
     struct owed *hungry; /* sessions whose retained messages go on next turn */
     uint32_t owed_steps_left;
     uint64_t turn;
+    uint64_t queued_bytes; /* messages that wait in sessions, each counted once, and their places */
+    uint64_t output_bytes; /* in connections' outputs */
     uint64_t next_origin;
     struct broker_stats stats;
     int64_t now_ms; /* of this loop turn; 0: not read yet */
@@ -65,18 +69,25 @@ struct broker {
     struct broker_listener *listeners;
     unsigned holds; /* handles libuv points into, connections, listeners */
     bool closing, paused;
+    bool pause_publisher; /* asked for while a client's message was handed out */
     void (*closed)(void *ctx);
     void *closed_ctx;
     uv_timer_t tick;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t again; /* runs while there is more to route than one turn takes */
+    uv_timer_t pause; /* runs while publishers are paused */
+    uv_idle_t again;  /* runs while there is more to route than one turn takes */
     int64_t sys_due_ms, purge_due_ms;
 };
 
 static inline void broker_count_drop(struct broker *b, enum broker_drop d)
 {
     b->stats.dropped[d]++;
+}
+/* Whether all that waits together has reached its bound. */
+static inline bool broker_is_full(const struct broker *b)
+{
+    return b->queued_bytes + b->output_bytes >= b->options.max_queued_total;
 }
 int64_t broker_now(struct broker *b); /* monotonic, read once a loop turn */
 int64_t broker_wall(struct broker *b);
@@ -97,6 +108,8 @@ void broker_drop_internal(struct broker *b); /* and its queue */
 SL_NODISCARD bool broker_add_client(struct broker *b, struct client *c);
 void broker_remove_client(struct broker *b, struct client *c);
 void broker_mark_dirty(struct broker *b, struct client *c);
+/* The client's message was handed out: a tap may have asked for a pause. */
+void broker_pause_if_asked(struct broker *b, struct client *c);
 /* The session ends: out of the map and the tree now, freed at the end of the turn. */
 void broker_bury(struct broker *b, struct session *s);
 /* The time of s's will has come; nobody else has seen it yet. */

@@ -34,6 +34,8 @@ void client_fini(struct client *c)
 {
     assert(c->state == CLIENT_CLOSING && !c->session && !c->dirty);
     broker_remove_client(c->broker, c);
+    c->broker->output_bytes -= c->counted_out;
+    c->counted_out = 0;
     outq_release(&c->out, &c->broker->pool);
     sl_buf_free(&c->in);
     client_rare_free(c);
@@ -360,17 +362,35 @@ bool client_check_size(struct client *c, size_t start, uint8_t reason)
     return false;
 }
 
+/* What a connection may always have, however much waits in the others: it would come to a halt. */
+enum { OUTPUT_ALWAYS = 4096 };
+
 bool client_has_room(const struct client *c)
 {
-    return c->state == CLIENT_CONNECTED && output_left(c) < c->broker->options.max_queued_bytes;
+    size_t left = output_left(c);
+    return c->state == CLIENT_CONNECTED && left < c->broker->options.max_queued_bytes &&
+           (left < OUTPUT_ALWAYS || !broker_is_full(c->broker));
+}
+
+/* Brings the sum over all connections up to date. An output is far below 4 GiB. */
+static void count_output(struct client *c)
+{
+    uint32_t left = (uint32_t)output_left(c);
+    c->broker->output_bytes += left;
+    c->broker->output_bytes -= c->counted_out;
+    c->counted_out = left;
 }
 
 /* Output is gathered for a whole turn, which may be more than the bound while the socket would take
  * it all. */
 bool client_make_room(struct client *c)
 {
-    if (!client_has_room(c) && c->state == CLIENT_CONNECTED)
+    if (client_has_room(c))
+        return true;
+    if (c->state == CLIENT_CONNECTED) {
         c->transport->flush(c);
+        count_output(c);
+    }
     return client_has_room(c);
 }
 
@@ -379,6 +399,7 @@ void client_turn(struct client *c)
     if (c->resume && may_parse(c))
         resume_input(c);
     c->transport->flush(c);
+    count_output(c);
     if (c->state != CLIENT_CONNECTED)
         return;
     if (output_left(c) <= c->broker->options.max_queued_bytes)
@@ -417,6 +438,7 @@ enum frame_result client_send_publish(struct client *c, struct frame_request *r,
         c->broker->stats.messages_out++;
         c->broker->stats.publish_out++;
         broker_mark_dirty(c->broker, c);
+        count_output(c);
     }
     return result;
 }
@@ -424,7 +446,9 @@ enum frame_result client_send_publish(struct client *c, struct frame_request *r,
 void client_send_qos0(struct client *c, struct frame_request *r, struct frame_cache *frames)
 {
     if (!client_make_room(c)) {
-        broker_count_drop(c->broker, BROKER_DROP_SLOW_READER);
+        bool own = output_left(c) >= c->broker->options.max_queued_bytes;
+        broker_count_drop(c->broker, own || c->state != CLIENT_CONNECTED ? BROKER_DROP_SLOW_READER
+                                                                         : BROKER_DROP_TOTAL);
         return;
     }
     switch (client_send_publish(c, r, frames)) {

@@ -37,6 +37,7 @@ enum client_hold {
     HOLD_AUTH = 1,   /* CONNECT waits for the answer about its password */
     HOLD_ACKS = 2,   /* as many acknowledgements wait as an older client may have */
     HOLD_OUTPUT = 4, /* it asks on and on without reading the answers */
+    HOLD_PAUSE = 8,  /* what it publishes comes faster than it can be taken */
 };
 
 struct ack_slot {
@@ -55,8 +56,8 @@ struct client {
     struct outq out;
     struct sl_buf in; /* an unfinished packet, or what came while input is held */
     size_t unsent;    /* bytes the transport has taken from out and not got rid of */
-    enum client_state state;
-    enum mqtt_version version;
+    enum client_state state : 8;
+    enum mqtt_version version : 8;
     uint8_t held; /* enum client_hold */
     bool resume;  /* nothing holds the input any more: to be parsed and read in this turn */
     bool dirty, clean_disconnect;
@@ -65,6 +66,7 @@ struct client {
     bool nameless;                 /* ... from the client alone: nobody has checked it */
     uint16_t receive_max;          /* of the client */
     uint32_t max_packet;           /* the client's maximum packet size */
+    uint32_t counted_out;          /* of its output in broker.output_bytes */
     uint32_t keep_alive_ms;        /* one and a half times the keep-alive; 0 for none */
     int64_t opened_ms, last_in_ms; /* monotonic */
     struct sl_msg *will;

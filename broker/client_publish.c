@@ -178,10 +178,12 @@ void client_handle_publish(struct client *c, const struct mqtt_frame *f)
         return;
     }
     c->broker->stats.publish_in++;
+    c->broker->pause_publisher = false; /* what was published from inside has no publisher */
     if (p.qos > 0)
         take_acknowledged(c, &p);
     else if (!topic_refusal(c, p.topic))
         (void)route(c, &p, NULL, false); /* QoS 0: nobody is told whether somebody wanted it */
+    broker_pause_if_asked(c->broker, c);
 }
 
 /* ---- SUBSCRIBE ---- */

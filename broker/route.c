@@ -143,6 +143,9 @@ enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m, struct broke
     b->internal[(b->internal_head + b->internal_count++) & (b->internal_cap - 1)] =
         (struct internal_publish){ sl_msg_ref(m), ack };
     b->internal_bytes += sl_msg_size(m);
+    if (b->internal_count > BROKER_INTERNAL_QUEUE_MAX / 2 ||
+        b->internal_bytes > BROKER_INTERNAL_BYTES_MAX / 2)
+        broker_pause_publisher(b);
     return SL_OK;
 }
 

@@ -78,6 +78,23 @@ static void ring_free(struct delivery_ring *r)
     *r = (struct delivery_ring){ 0 };
 }
 
+/* Memory is what counts for all sessions together: a message that waits in many is there once. */
+static void note_queued(struct session *s, const struct delivery *d)
+{
+    size_t size = sl_msg_size(d->msg);
+    s->queued_bytes += size;
+    s->broker->stats.queued++;
+    s->broker->queued_bytes += sizeof *d + (d->msg->waiting++ == 0 ? size : 0);
+}
+
+static void forget_queued(struct session *s, const struct delivery *d)
+{
+    size_t size = sl_msg_size(d->msg);
+    s->queued_bytes -= size;
+    s->broker->stats.queued--;
+    s->broker->queued_bytes -= sizeof *d + (--d->msg->waiting == 0 ? size : 0);
+}
+
 static struct sl_slice qos2_key(const void *value)
 {
     const struct qos2_in *q = value;
@@ -97,7 +114,8 @@ static void qos2_free(struct session *s)
 void session_free(struct session *s)
 {
     assert(!s->client && s->sub_count == 0 && !s->durable);
-    s->broker->stats.queued -= s->queue.count;
+    for (uint32_t i = 0; i < s->queue.count; i++)
+        forget_queued(s, ring_at(&s->queue, i));
     ring_free(&s->window);
     ring_free(&s->queue);
     owed_free(s);
@@ -234,12 +252,6 @@ static struct delivery *send_in_window(struct session *s, struct delivery d,
     return NULL;
 }
 
-static void forget_queued(struct session *s, const struct delivery *d)
-{
-    s->queued_bytes -= sl_msg_size(d->msg);
-    s->broker->stats.queued--;
-}
-
 /* A packet id that the client may know from before a restart does not go unused: QoS 2 is brought
  * to its end. */
 static bool may_drop(const struct delivery *d)
@@ -283,15 +295,15 @@ static struct delivery *enqueue(struct session *s, struct delivery d)
     size_t size = sl_msg_size(d.msg);
     if (!queue_has_room(s, size))
         purge_expired(s);
-    struct delivery *place = queue_has_room(s, size) ? ring_push(&s->queue) : NULL;
+    bool room = queue_has_room(s, size), full = broker_is_full(s->broker);
+    struct delivery *place = room && !full ? ring_push(&s->queue) : NULL;
     if (!place) {
-        broker_count_drop(s->broker, BROKER_DROP_QUEUE_FULL);
+        broker_count_drop(s->broker, room && full ? BROKER_DROP_TOTAL : BROKER_DROP_QUEUE_FULL);
         delivery_drop(&d);
         return NULL;
     }
     *place = d;
-    s->queued_bytes += size;
-    s->broker->stats.queued++;
+    note_queued(s, place);
     return place;
 }
 
@@ -317,10 +329,24 @@ void session_deliver(struct session *s, const struct delivery *wanted, struct fr
         persist_placed(s, place);
 }
 
+/* What has to be committed before it is sent waits in the queue for that: some of them go into one
+ * commit. */
+static bool may_offer(const struct session *s, const struct delivery *d)
+{
+    enum { PER_COMMIT = 256 };
+    if (!s->client)
+        return false;
+    if (d->qos == 0)
+        return client_make_room(s->client);
+    if (persist_commits_first(s, d->qos))
+        return s->queue.count < PER_COMMIT && queue_has_room(s, sl_msg_size(d->msg)) &&
+               !broker_is_full(s->broker);
+    return s->queue.count == 0 && window_has_room(s, (uint32_t)s->next_sequence);
+}
+
 bool session_offer(struct session *s, const struct delivery *d)
 {
-    bool room = d->qos == 0 ? s->client && client_make_room(s->client)
-                            : s->queue.count == 0 && window_has_room(s, (uint32_t)s->next_sequence);
+    bool room = may_offer(s, d);
     if (room)
         session_deliver(s, d, NULL);
     return room;
@@ -533,8 +559,7 @@ bool session_restore(struct session *s, struct delivery d, uint64_t sequence)
     d.sequence = (uint32_t)sequence;
     d.packet_id = session_packet_id(sequence);
     *place = d;
-    s->queued_bytes += sl_msg_size(d.msg);
-    s->broker->stats.queued++;
+    note_queued(s, place);
     return true;
 }
 

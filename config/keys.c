@@ -165,6 +165,8 @@ static const struct config_key broker_keys[] = {
     BROKER(receive_maximum, KEY_INTEGER, 1, 65535, "64"),
     BROKER(max_queued_messages, KEY_INTEGER, 1, 1000000, "1000"),
     BROKER(max_queued_bytes, KEY_SIZE, KIB, GIB, "1MiB"),
+    BROKER(max_queued_bytes_total, KEY_SIZE, MIB, TIB, "256MiB"),
+    BROKER(max_retained_bytes, KEY_SIZE, KIB, TIB, "64MiB"),
     BROKER(max_qos, KEY_INTEGER, 0, 2, "2"),
     BROKER(retain, KEY_BOOL, 0, 0, "true"),
     BROKER_MS(max_keep_alive, S, (int64_t)65535 * S, "18h"),

@@ -129,6 +129,8 @@ static enum sl_code to_cloud(struct rule *r, const struct output *o, struct sl_m
                              struct sl_err *err)
 {
     const struct engine *e = r->engine;
+    if (outbox_pressed(e->options.outbox))
+        broker_pause_publisher(e->options.broker);
     struct broker_ack *ack = broker_ack_hold(e->receipt);
     if (e->receipt && !ack)
         return sl_fail(err, SL_NOMEM, "out of memory for an acknowledgement");

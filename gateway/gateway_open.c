@@ -107,6 +107,8 @@ enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
         .receive_maximum = c->broker.receive_maximum,
         .max_queued_messages = c->broker.max_queued_messages,
         .max_queued_bytes = c->broker.max_queued_bytes,
+        .max_queued_total = c->broker.max_queued_bytes_total,
+        .max_retained_bytes = c->broker.max_retained_bytes,
         .topic_alias_max = c->broker.topic_alias_max,
         .max_qos = (uint8_t)c->broker.max_qos,
         .retain = c->broker.retain,

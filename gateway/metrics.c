@@ -95,6 +95,11 @@ static void broker_metrics(struct gateway *g, struct sl_buf *out)
     gauge(out, "sluice_subscriptions", "Subscriptions of MQTT clients.", (double)s.subscriptions);
     gauge(out, "sluice_retained_messages", "Retained messages.", (double)s.retained);
     gauge(out, "sluice_queued_messages", "Messages waiting in MQTT sessions.", (double)s.queued);
+    gauge(out, "sluice_queued_bytes", "Bytes waiting in MQTT sessions and connections.",
+          (double)s.waiting_bytes);
+    gauge(out, "sluice_retained_bytes", "Bytes of retained messages.", (double)s.retained_bytes);
+    counter(out, "sluice_publisher_pauses_total",
+            "Times that reading from a publisher was paused because it was too fast.", s.pauses);
     counter(out, "sluice_connections_total", "Connections accepted.", s.connections_total);
     head(out, "sluice_connections_refused_total", "counter",
          "Connections and CONNECTs refused, by reason.");

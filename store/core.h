@@ -28,6 +28,7 @@ struct outbox_item *core_take(struct core *c);
 void core_ack(struct core *c, struct outbox_item *item);
 void core_dead(struct core *c, struct outbox_item *item, const char *reason);
 void core_return_all(struct core *c);
+bool core_wants_slower(const struct core *c); /* outbox_pressed() */
 void core_get_stats(const struct core *c, struct outbox_stats *ret);
 SL_NODISCARD enum sl_code core_list(struct core *c, const struct outbox_list_request *request);
 

@@ -82,6 +82,11 @@ bool core_pressed(const struct core *c)
     return c->memory > c->options.memory_max_bytes / 2;
 }
 
+bool core_wants_slower(const struct core *c)
+{
+    return core_pressed(c) && writing_works(c);
+}
+
 /* Catch up with drops that had to wait for a read, or for a cap that came down. */
 void core_trim(struct core *c)
 {

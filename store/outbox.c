@@ -229,6 +229,11 @@ void outbox_return_all(struct outbox *o)
     arm(o);
 }
 
+bool outbox_pressed(const struct outbox *o)
+{
+    return !o->ending && core_wants_slower(o->core);
+}
+
 void outbox_get_stats(const struct outbox *o, struct outbox_stats *ret)
 {
     *ret = (struct outbox_stats){ 0 };

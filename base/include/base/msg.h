@@ -1,4 +1,5 @@
-/* msg.h - a message: one immutable, reference-counted allocation, shared by all who need it.
+/* msg.h - a message: one immutable (but for its counts), reference-counted allocation, shared by
+ * all who need it.
  *
  * Topic, forwardable MQTT 5 properties, payload and the sender's name lie behind one header. Made
  * by whoever receives or composes it, then only read. References are counted without atomics: only
@@ -16,6 +17,8 @@ struct sl_msg {
     uint32_t payload_len;
     uint32_t props_len;
     uint32_t expiry_s; /* Message Expiry Interval as received; SL_MSG_NO_EXPIRY without one */
+    uint32_t
+        waiting; /* queues that it waits in: counted by the broker, which bounds their memory */
     uint16_t topic_len;
     uint16_t sender_len;
     uint8_t qos;     /* as published */

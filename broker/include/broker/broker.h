@@ -81,6 +81,7 @@ struct broker_options {
     uint32_t receive_maximum;     /* the same from a client */
     uint32_t max_queued_messages; /* waiting in one session */
     uint64_t max_queued_bytes;    /* waiting in one session, and in one connection's output */
+    uint64_t max_queued_total;    /* the same in all of them together; 0: 256 MiB */
     uint32_t topic_alias_max;     /* from a client */
     uint8_t max_qos;
     bool retain;
@@ -173,6 +174,11 @@ struct broker_ack *broker_ack_hold(struct broker_receipt *r);
 void broker_ack_release(struct broker_ack *a, uint8_t reason);
 void broker_receipt_refuse(struct broker_receipt *r, uint8_t reason); /* accepts NULL */
 
+/* From inside a tap: what the publisher sends cannot be taken as fast as it comes. Nothing more is
+ * read from its connection for some milliseconds; it may be asked for again then. Without effect
+ * for what was published from inside. A full internal queue does the same by itself. */
+void broker_pause_publisher(struct broker *b);
+
 /* Origins below this are the process's own; the number says how many rules a message has passed
  * through. */
 #define BROKER_ORIGIN_CLIENTS UINT64_C(65536)
@@ -201,6 +207,7 @@ enum broker_drop {
     BROKER_DROP_INTERNAL,  /* broker_publish's queue was full, or memory out */
     BROKER_DROP_RETAINED,  /* delivered, but not kept: max_retained_bytes */
     BROKER_DROP_DENIED,    /* the sender, or by now the receiver, has no right to the topic */
+    BROKER_DROP_TOTAL,     /* max_queued_total: what waits in all sessions and outputs */
     BROKER_DROPS
 };
 const char *broker_drop_name(enum broker_drop d);
@@ -230,7 +237,10 @@ struct broker_stats {
     uint64_t messages_in, messages_out; /* packets of all kinds */
     uint64_t publish_in, publish_out, bytes_in, bytes_out;
     uint64_t dropped[BROKER_DROPS];
-    uint64_t queued; /* waiting in sessions */
+    uint64_t queued;         /* waiting in sessions */
+    uint64_t waiting_bytes;  /* in sessions and outputs, of max_queued_total */
+    uint64_t retained_bytes; /* of max_retained_bytes, without the topic tree */
+    uint64_t pauses; /* times that a publisher's reading was paused: broker_pause_publisher() */
     int64_t started_mono_ms;
 };
 void broker_get_stats(const struct broker *b, struct broker_stats *ret);

@@ -114,7 +114,7 @@ struct config {
         uint32_t max_connections_per_address; /* defaults to max_connections */
         uint32_t max_connections, max_unfinished_connections, max_inflight, receive_maximum, max_queued_messages,
             topic_alias_max, connect_rate;
-        uint64_t max_packet_size, max_queued_bytes;
+        uint64_t max_packet_size, max_queued_bytes, max_queued_bytes_total, max_retained_bytes;
         int max_qos;
         bool retain, persistence;
         int64_t max_keep_alive_ms, session_expiry_max_ms, connect_timeout_ms, sys_interval_ms;

@@ -114,6 +114,10 @@ void outbox_close(struct outbox *o, void (*closed)(void *ctx), void *ctx);
 SL_NODISCARD bool outbox_put(struct outbox *o, enum outbox_lane lane, struct sl_msg *m,
                              outbox_safe_fn *on_safe, void *ctx);
 
+/* Whether messages come faster than the disk takes them, and memory for them is half full: whoever
+ * can should send slower. Not while the disk fails, since waiting would not help. */
+bool outbox_pressed(const struct outbox *o);
+
 /* ---- the sender's side (the bridge) ---- */
 
 /* Called from the loop when outbox_take() may give something again. */
