@@ -96,7 +96,8 @@ static int bind_tcp(struct broker_listener *l, const struct broker_listener_opti
     int rc = uv_ip4_addr(o->bind, o->port, (struct sockaddr_in *)&ss);
     if (rc != 0)
         rc = uv_ip6_addr(o->bind, o->port, (struct sockaddr_in6 *)&ss);
-    return rc != 0 ? rc : uv_tcp_bind(&l->u.tcp, (const struct sockaddr *)&ss, 0);
+    unsigned flags = o->ipv6_only ? UV_TCP_IPV6ONLY : 0;
+    return rc != 0 ? rc : uv_tcp_bind(&l->u.tcp, (const struct sockaddr *)&ss, flags);
 }
 
 /* A socket file that nobody listens on is left from a crash and may be replaced; anything else may

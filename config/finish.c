@@ -92,6 +92,27 @@ static void finish_listener(struct config_reader *r, struct config_listener *l, 
         l->port = port; /* else it stays 0: what it was meant to be is not known */
 }
 
+static bool is_ipv4_mapped(const uint8_t a[16])
+{
+    static const uint8_t mapped[12] = { [10] = 0xFF, [11] = 0xFF };
+    return memcmp(a, mapped, sizeof mapped) == 0;
+}
+
+/* "::" takes IPv4 along, unless another listener says who has that. */
+static void finish_any_address(struct config *c, struct config_listener *l)
+{
+    static const uint8_t any[16] = { 0 };
+    uint8_t a[16];
+    if (!l->bind || !config_address(l->bind, a) || memcmp(a, any, sizeof a) != 0)
+        return;
+    for (size_t i = 0; i < c->listener_count; i++) {
+        const struct config_listener *other = &c->listeners[i];
+        if (other->bind && other->port == l->port && config_address(other->bind, a) &&
+            is_ipv4_mapped(a))
+            l->ipv6_only = true;
+    }
+}
+
 /* Without "listeners" there is one that only this machine reaches. */
 static void finish_listeners(struct config_reader *r)
 {
@@ -113,6 +134,8 @@ static void finish_listeners(struct config_reader *r)
         finish_listener(r, &c->listeners[i], i, node);
         node = node ? node->next : NULL;
     }
+    for (size_t i = 0; i < c->listener_count; i++)
+        finish_any_address(c, &c->listeners[i]);
 }
 
 /* Nobody chose: without users, and with nothing open to the network, clients need no name. With

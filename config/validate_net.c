@@ -109,6 +109,14 @@ static void check_choice(struct config_reader *r, const struct jsonc *node,
                     "(everyone) or false");
 }
 
+/* One has the port for IPv6 only, the other for IPv4. */
+static bool apart(const struct config_listener *one, const struct config_listener *other)
+{
+    uint8_t a[16];
+    return (one->ipv6_only && config_address(other->bind, a) && is_v4(a)) ||
+           (other->ipv6_only && config_address(one->bind, a) && is_v4(a));
+}
+
 static void check_clash(struct config_reader *r, const struct jsonc *node, size_t index)
 {
     const struct config *c = r->config;
@@ -121,7 +129,7 @@ static void check_clash(struct config_reader *r, const struct jsonc *node, size_
         if (l->unix_path && other->unix_path && strcmp(l->unix_path, other->unix_path) == 0)
             config_complain(r, false, node, "unix", "listeners[%zu] has the same socket", i);
         if (l->bind && l->port != 0 && l->port == other->port &&
-            addresses_clash(l->bind, other->bind))
+            addresses_clash(l->bind, other->bind) && !apart(l, other))
             config_complain(r, false, node, "port", "listeners[%zu] already takes port %u there", i,
                             l->port);
     }

@@ -18,6 +18,7 @@ struct entry {
     struct ws_site *site;
     struct listener_ws *ws; /* the same, from its opening on */
     enum config_protocol protocol;
+    bool ipv6_only;
     bool username_from_cert;
     char address[160]; /* shown; cut when very long */
     struct broker_listener *listener;
@@ -103,6 +104,7 @@ static enum sl_code make_entry(struct listeners *l, const struct config_listener
         return sl_fail(err, SL_NOMEM, "listener \"%s\": out of memory", c->name);
     e->port = c->unix_path ? 0 : c->port;
     e->protocol = c->protocol;
+    e->ipv6_only = c->ipv6_only;
     e->username_from_cert = c->username_from_cert;
     assert(e->unix_path || e->bind); /* the address has a default */
     if (e->unix_path)
@@ -133,7 +135,8 @@ static void find_kept(struct listeners *l, struct entry *e)
     for (size_t i = 0; i < l->count && !e->kept; i++) {
         struct entry *old = &l->entries[i];
         if (old->stays || old->port != e->port || !same_text(old->bind, e->bind) ||
-            !same_text(old->unix_path, e->unix_path) || !old->site != !e->site)
+            !same_text(old->unix_path, e->unix_path) || old->ipv6_only != e->ipv6_only ||
+            !old->site != !e->site)
             continue;
         old->stays = true;
         e->kept = old;
@@ -148,6 +151,7 @@ static enum sl_code open_entry(struct listeners *l, struct entry *e, struct sl_e
         .name = e->name,
         .bind = e->bind,
         .port = e->port,
+        .ipv6_only = e->ipv6_only,
         .unix_path = e->unix_path,
         .tls = tls_of(e),
         .username_from_cert = e->username_from_cert,

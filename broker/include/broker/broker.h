@@ -112,6 +112,7 @@ struct broker_listener_options {
     const char *name;
     const char *bind; /* an address; or NULL with unix_path */
     uint16_t port;    /* 0: any free one, see broker_listener_port() */
+    bool ipv6_only;   /* "::" without IPv4 */
     const char *unix_path;
     struct tls_context *tls; /* NULL for plain; a reference is taken */
     bool username_from_cert; /* a client's certificate gives its user name */

@@ -26,6 +26,7 @@ struct config_listener {
     char *tls_cert, *tls_key, *tls_ca, *tls_crl; /* absolute */
     enum config_client_cert client_cert;
     bool username_from_cert;
+    bool ipv6_only; /* "::" beside a listener that has the port for IPv4 */
     int tls_min_version; /* 12, 13 */
     struct config_place place;
 };
