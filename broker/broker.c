@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { TICK_MS = 1000, LAST_WORDS_MS = 500, PAUSE_TURNS_MAX = 64, RETAINED_PURGE_MS = 60000 };
 
@@ -159,15 +160,25 @@ void broker_flush(struct broker *b)
         (void)uv_idle_stop(&b->again); /* always 0 */
 }
 
+/* Unless something on the loop is due at once. */
+static void gather(struct broker *b)
+{
+    long wait_ns = (long)gather_turn(&b->gather, b->stats.messages_in, uv_hrtime());
+    if (wait_ns > 0 && uv_backend_timeout(b->options.loop) != 0)
+        (void)nanosleep(&(struct timespec){ 0, wait_ns }, NULL); /* shorter is as good */
+}
+
 static void on_prepare(uv_prepare_t *h)
 {
     struct broker *b = h->data;
     b->tls_shakes.spent_ns = 0;
     broker_flush(b);
+    gather(b);
 }
 
 static void on_check(uv_check_t *h)
 {
+    gather_polled(&((struct broker *)h->data)->gather, uv_hrtime());
     broker_flush(h->data);
 }
 

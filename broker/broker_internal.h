@@ -5,6 +5,7 @@
 #include "bounds.h"
 #include "conn_tls.h"
 #include "frames.h"
+#include "gather.h"
 #include "outq.h"
 #include "retained.h"
 #include "subs.h"
@@ -73,6 +74,7 @@ struct broker {
     void (*closed)(void *ctx);
     void *closed_ctx;
     uv_timer_t tick;
+    struct gather gather;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t pause; /* runs while publishers are paused */

@@ -340,6 +340,7 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
     if (n->ending)
         return; /* read only so that the peer is not reset */
     struct sl_slice bytes = sl_bytes(buf->base, (size_t)size);
+    n->client.broker->gather.turn_inputs++;
     if (n->tls)
         feed_tls(n, bytes);
     else

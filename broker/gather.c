@@ -1,0 +1,62 @@
+/* gather.c - keeping loop turns apart while many messages come one by one. */
+#include "gather.h"
+
+enum {
+    WINS_ENOUGH = 10, /* windows after which a trial has succeeded */
+    LOST_ENOUGH = 3,  /* ... in a row, and it has not */
+    REST_FIRST = 30,  /* windows of rest after that */
+};
+
+static void give_up(struct gather *g)
+{
+    g->on = false;
+    g->rest = g->rest_next > 0 ? g->rest_next : REST_FIRST;
+    g->rest_next = g->rest * 2 < GATHER_REST_MAX ? g->rest * 2 : GATHER_REST_MAX;
+}
+
+/* Gathered packets come in fewer reads: so reads say whether it is worth while, packets whether
+ * anybody is slowed. */
+static void judge_window(struct gather *g, uint64_t packets, uint64_t took_ns)
+{
+    uint64_t rate = (packets - g->packets) * 1000000000u / took_ns;
+    uint64_t reads = (uint64_t)g->inputs * 1000000000u / took_ns;
+    if (!g->on && g->rest > 0) {
+        g->rest--;
+    } else if (!g->on) {
+        g->on = reads >= GATHER_BUSY && g->inputs / GATHER_FEW < g->turns;
+        g->rate = rate;
+        g->won = g->lost = 0;
+    } else if (reads < GATHER_BUSY / 2) {
+        g->on = false;
+    } else if (rate < g->rate - g->rate / 8) {
+        if (++g->lost == LOST_ENOUGH)
+            give_up(g);
+    } else if (++g->won == WINS_ENOUGH) {
+        g->rest_next = 0;
+    } else {
+        g->lost = 0;
+    }
+}
+
+static void begin_window(struct gather *g, uint64_t packets, uint64_t now_ns)
+{
+    g->inputs = g->turns = 0;
+    g->packets = packets;
+    g->window_ns = now_ns;
+}
+
+uint64_t gather_turn(struct gather *g, uint64_t packets, uint64_t now_ns)
+{
+    uint64_t since = now_ns - g->turn_ns;
+    bool few = g->turn_inputs > 0 && g->turn_inputs < GATHER_FEW;
+    g->inputs += g->turn_inputs;
+    g->turns++;
+    g->turn_inputs = 0;
+    if (now_ns - g->window_ns >= GATHER_WINDOW_NS) {
+        judge_window(g, packets, now_ns - g->window_ns);
+        begin_window(g, packets, now_ns);
+    }
+    uint64_t wait = g->on && g->blocked && few && since < GATHER_NS ? GATHER_NS - since : 0;
+    g->turn_ns = now_ns + wait;
+    return wait;
+}
