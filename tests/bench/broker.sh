@@ -5,6 +5,17 @@
 # without any MQTT logic (--floor prints it) is clearly under the bar: small windows leave little to gather in one system
 # call, which is the harder test. --window N asks for another one.
 
+# The load generator; again when it was held up itself, which is no measurement of anybody.
+measured() {
+    local status
+    for _ in 1 2 3 4 5 6; do
+        status=0
+        "$tools/load" "$@" && return || status=$?
+        [ "$status" -eq 4 ] || break
+    done
+    return "$status"
+}
+
 flow() { # flow LABEL BAR WINDOW COUNT OPTIONS...: one scenario, alternating; the median of the rounds' ratios
     local label=$1 bar=$2 window=${window_all:-$3} count=$(($4 / share)) who k out
     shift 4
@@ -17,7 +28,7 @@ flow() { # flow LABEL BAR WINDOW COUNT OPTIONS...: one scenario, alternating; th
             r) k="--port $port_r --pid $pid_r"; case " $* " in *" --pairs "*) k="--port $port_rp --pid $pid_rp" ;; esac ;;
             esac
             # shellcheck disable=SC2086 # several words on purpose
-            if ! out=$("$tools/load" flow $k --count "$count" --window "$window" "$@"); then
+            if ! out=$(measured flow $k --count "$count" --window "$window" "$@"); then
                 echo "$label: $who: not everything was delivered" >&2
                 incomplete=$((incomplete + 1))
                 continue 2

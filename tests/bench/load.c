@@ -10,7 +10,8 @@
  *
  * One JSON line: deliveries, seconds, messages a second, the broker's CPU time for each delivery
  * (from /proc, all its threads), the generator's own share of a core, latencies. Exit 3 when a
- * message is missing, twice or out of order: then there is no number. */
+ * message is missing, twice or out of order: then there is no number. Exit 4 when the
+ * generator could not keep its rate. */
 #include "load.h"
 
 #include "base/text.h"

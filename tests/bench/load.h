@@ -11,6 +11,7 @@ enum {
     EXIT_BROKEN = 1, /* no measurement: a system call failed, or the broker refused */
     EXIT_USAGE = 2,
     EXIT_LOST = 3,    /* something was not delivered, or twice, or out of order */
+    EXIT_LATE = 4,    /* the generator itself was held up: no measurement */
     STALL_MS = 20000, /* Mosquitto has been seen to stand still for 5 s */
     PAYLOAD_MIN = 24,
     PAYLOAD_MAX = 65536,
@@ -61,6 +62,7 @@ struct load {
     struct peer *peers;
     size_t peer_count, ready;
     uint64_t published, delivered, acknowledged;
+    uint64_t late;      /* published long after they were due */
     uint64_t wrong;     /* deliveries twice or out of order */
     uint32_t *expected; /* next number, by subscriber and publisher */
     struct latencies latencies;

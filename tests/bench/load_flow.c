@@ -11,7 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WARM_UP_SHARE = 10 /* one of so many messages is not measured */, WILD_PER_PEER = 1000 };
+enum {
+    WARM_UP_SHARE = 10, /* one of so many messages is not measured */
+    WILD_PER_PEER = 1000,
+    LATE_NS = 5000000,
+    LATE_SHARE = 20, /* one of so many may be late */
+};
 
 struct mark {
     uint64_t ns, cpu_ns, deliveries;
@@ -81,21 +86,29 @@ static void fill_windows(struct load *l)
     }
 }
 
+/* When message k is due, since the beginning. */
+static uint64_t due_ns(const struct load *l, uint64_t k)
+{
+    uint64_t even = k * 1000000000u / l->o.rate, quantum = l->o.burst_ms * 1000000u;
+    return quantum ? (even / quantum + 1) * quantum : even;
+}
+
 /* Publishes what is due; returns the time until the next is. */
 static int64_t publish_due(struct load *l, uint64_t began)
 {
-    uint64_t now = now_ns() - began, quantum = l->o.burst_ms * 1000000u;
-    uint64_t due = (quantum ? now / quantum * quantum : now) * l->o.rate / 1000000000u;
-    while (l->published < due && l->published < l->o.count) {
+    uint64_t now = now_ns() - began;
+    while (l->published < l->o.count && due_ns(l, l->published) <= now) {
         struct peer *p = publisher(l, l->published % l->o.publishers);
-        publish_next(
-            l, p,
-            began + l->published * 1000000000u / l->o.rate +
-                (quantum ? quantum - l->published * 1000000000u / l->o.rate % quantum : 0));
+        uint64_t due = due_ns(l, l->published);
+        l->late += now - due > LATE_NS;
+        publish_next(l, p, began + due);
         peer_flush(l, p);
+        now = now_ns() - began;
     }
-    uint64_t next = quantum ? (now / quantum + 1) * quantum : (due + 1) * 1000000000u / l->o.rate;
-    return l->published < l->o.count ? (int64_t)(next - now) : (int64_t)STALL_MS * 1000000;
+    if (l->published == l->o.count)
+        return (int64_t)STALL_MS * 1000000;
+    uint64_t next = due_ns(l, l->published);
+    return next > now ? (int64_t)(next - now) : 0;
 }
 
 static uint64_t progress(const struct load *l)
@@ -222,5 +235,8 @@ void run_flow(struct load *l)
     struct mark start = flow(l);
     if (l->wrong > 0)
         die(EXIT_LOST, "%" PRIu64 " deliveries twice or out of order", l->wrong);
+    if (l->late > l->o.count / LATE_SHARE)
+        die(EXIT_LATE, "%" PRIu64 " messages were published late: the machine is too busy",
+            l->late);
     report(l, &start);
 }
