@@ -31,13 +31,13 @@ bool access_is_foreign(const struct client *c, const struct session *s)
     return s->access && !acl_view_is_of(s->access, user_of(c));
 }
 
-bool access_attach(const struct client *c, struct session *s)
+bool access_attach(const struct client *c, struct session *s, bool present)
 {
     if (!c->broker->acl || s->access)
         return true;
     s->access = acl_view_new(c->broker->acl, user_of(c), session_id(s));
-    s->access_changed = s->sub_count > 0 || s->queue.count > 0;
-    if (s->access_changed)
+    s->access_changed = present;
+    if (s->sub_count > 0)
         subs_forget_answers(&c->broker->subs); /* its share in them may be too large */
     return s->access != NULL;
 }
@@ -72,7 +72,7 @@ static void set_session(struct broker *b, struct session *s)
         s->access = NULL;
     } else if (s->access) {
         acl_view_replace(&s->access, b->acl);
-    } else if (s->client && !access_attach(s->client, s)) {
+    } else if (s->client && !access_attach(s->client, s, true)) {
         client_close(s->client, MQTT_RC_QUOTA_EXCEEDED, "out of memory for its access list");
     }
 }

@@ -16,8 +16,8 @@ enum access_will access_check_will(const struct client *c, struct sl_slice clien
                                    struct sl_slice topic);
 /* The session is another user's: it must not be handed to this client. */
 bool access_is_foreign(const struct client *c, const struct session *s);
-/* The session is handed to this client; false when memory is out. */
-SL_NODISCARD bool access_attach(const struct client *c, struct session *s);
+/* The session is handed to this client; present: it was there before. False when memory is out. */
+SL_NODISCARD bool access_attach(const struct client *c, struct session *s, bool present);
 
 bool access_refuses_topic(const struct session *s, struct sl_slice topic);
 

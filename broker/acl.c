@@ -98,13 +98,20 @@ static bool begins_with_wildcard(struct sl_slice filter)
     return filter.len > 0 && (filter.ptr[0] == '+' || filter.ptr[0] == '#');
 }
 
+/* '#' also fits its parent, but "#" and "/#" have none: no topic is empty. So they match the same as
+ * these, which say that there is one more level. */
+static struct sl_slice spelled_out(struct sl_slice filter)
+{
+    if (is_byte(filter, '#'))
+        return sl_str("+/#");
+    return sl_slice_eq(filter, sl_str("/#")) ? sl_str("/+/#") : filter;
+}
+
 static bool fits(struct sl_slice pattern, struct sl_slice filter, const struct names *names)
 {
     if (begins_with_wildcard(pattern) && filter.len > 0 && filter.ptr[0] == '$')
         return false; /* [MQTT-4.7.2-1] */
-    if (is_byte(filter, '#') && sl_slice_eq(pattern, sl_str("+/#")))
-        return true; /* both: everything. Below the first level '#' also fits its parent */
-    struct sl_levels pit = sl_levels(pattern), fit = sl_levels(filter);
+    struct sl_levels pit = sl_levels(pattern), fit = sl_levels(spelled_out(filter));
     struct sl_slice p, f;
     while (sl_levels_next(&pit, &p)) {
         if (is_byte(p, '#'))

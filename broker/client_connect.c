@@ -252,7 +252,7 @@ void client_accept(struct client *c, const struct mqtt_connect *p)
     if (!will_allowed(c, p, id))
         return;
     struct session *s = find_session(c, id, p->clean_start, &present);
-    if (!s || !access_attach(c, s) || !make_will(c, p, s)) {
+    if (!s || !access_attach(c, s, present) || !make_will(c, p, s)) {
         if (s && !present)
             broker_bury(c->broker, s);
         client_refuse(c, p->version, MQTT_RC_SERVER_UNAVAILABLE, "out of memory for a session");

@@ -159,7 +159,7 @@ static const struct config_table access_table = { KEYS(access_keys) };
 static const struct config_key broker_keys[] = {
     BROKER(max_connections, KEY_INTEGER, 1, 1000000, "10000"),
     BROKER(max_connections_per_address, KEY_INTEGER, 1, 1000000, NULL),
-    BROKER(max_unfinished_connections, KEY_INTEGER, 2, 1000000, "1000"),
+    BROKER(max_unfinished_connections, KEY_INTEGER, 2, 1000000, "4000"),
     BROKER(max_packet_size, KEY_SIZE, 128, PACKET, "256KiB"),
     BROKER(max_inflight, KEY_INTEGER, 1, 65535, "32"),
     BROKER(receive_maximum, KEY_INTEGER, 1, 65535, "64"),

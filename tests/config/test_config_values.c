@@ -43,7 +43,7 @@ static void defaults_of_sections(void **state)
     assert_int_equal(c->listeners[0].port, 1883);
     assert_int_equal(c->broker.max_connections, 10000);
     assert_int_equal(c->broker.max_connections_per_address, 10000);
-    assert_int_equal(c->broker.max_unfinished_connections, 1000);
+    assert_int_equal(c->broker.max_unfinished_connections, 4000);
     assert_int_equal(c->broker.max_packet_size, 256 * 1024);
     assert_int_equal(c->broker.max_inflight, 32);
     assert_int_equal(c->broker.receive_maximum, 64);
