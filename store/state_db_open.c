@@ -243,7 +243,7 @@ static enum sl_code open_there(struct state_db **ret, const char *path, enum out
         return sl_fail(err, SL_CORRUPT, "%s: parts of it cannot be read", path);
     struct state_db *db = NULL;
     enum sl_code code = open_checked(&db, path, sync, err);
-    if (code == SL_OK && open->only != STATE_DB_ANY && open->only != db->id) {
+    if (db && open->only != STATE_DB_ANY && open->only != db->id) {
         code = sl_fail(err, SL_CORRUPT, "%s: could not be read at the start", path);
         state_db_close(db);
         db = NULL;
@@ -273,7 +273,7 @@ enum sl_code state_db_open(struct state_db **ret, const char *path, enum outbox_
         code = make(path, err);
     if (code == SL_OK && !db)
         code = open_checked(&db, path, sync, err);
-    if (code != SL_OK)
+    if (code != SL_OK || !db)
         return code;
     open->id = db->id;
     *ret = db;
