@@ -115,6 +115,7 @@ void conn_tls_end(struct broker *b, struct conn_tls *t, const char *from)
         count_done(b, t);
         conn_tls_tell(b, from, "the client did not finish the handshake within connect_timeout");
     }
+    b->stats.tls_ended += t->session != NULL;
     tls_session_free(t->session);
     tls_context_unref(t->context);
     sl_buf_free(&t->wire);

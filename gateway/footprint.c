@@ -51,3 +51,15 @@ void footprint_trim(void)
     (void)malloc_trim(0); /* nothing to give back is fine */
     (void)dl_iterate_phdr(drop_file_pages, &page);
 }
+
+enum { TLS_SESSIONS = 256 };
+
+void footprint_tick(struct footprint *f, uint64_t tls_ended)
+{
+    bool quiet = tls_ended == f->seen;
+    f->seen = tls_ended;
+    if (!quiet || tls_ended - f->trimmed < TLS_SESSIONS)
+        return;
+    f->trimmed = tls_ended;
+    (void)malloc_trim(0);
+}

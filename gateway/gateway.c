@@ -93,6 +93,7 @@ static void on_second(uv_timer_t *t)
     if (!g->trimmed)
         footprint_trim();
     g->trimmed = true;
+    footprint_tick(&g->footprint, b.tls_ended);
     listeners_watch(g->listeners, sample.mono_ms, sample.wall_ms);
     if (sample.mono_ms >= g->store_due_ms) {
         g->store_due_ms = sample.mono_ms + STORE_EVERY_MS;

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "engine.h"
 #include "events.h"
+#include "footprint.h"
 #include "gpio/gpio.h"
 #include "history.h"
 #include "listeners.h"
@@ -40,6 +41,7 @@ struct gateway {
     struct listeners *listeners;
     struct control *control;
     struct events events;
+    struct footprint footprint;
     struct history history;
     struct gpio_command_tap *gpio_taps;
 
@@ -53,7 +55,7 @@ struct gateway {
     unsigned watches;     /* of web viewers */
     bool anonymous;       /* access.anonymous; config keeps what it was at the start */
     bool disk_was_ok, told_set_aside;
-    bool trimmed; /* what starting needed was given back */
+    bool trimmed;         /* what starting needed was given back */
     bool parts_closed;    /* the last step of stopping is done */
     char cloud_line[512]; /* what was last logged of the cloud */
     int exit_code;

@@ -234,6 +234,7 @@ struct broker_stats {
     uint64_t refused[BROKER_REFUSALS];
     uint64_t rate_reached; /* seconds in which a listener let connections wait: connect_rate */
     uint64_t tls_full, tls_resumed, tls_failed; /* handshakes */
+    uint64_t tls_ended;                         /* sessions that are over */
     uint64_t subscriptions, retained;
     uint64_t messages_in, messages_out; /* packets of all kinds */
     uint64_t publish_in, publish_out, bytes_in, bytes_out;
