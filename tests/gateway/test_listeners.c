@@ -33,10 +33,10 @@ static uint16_t port_of(int fd)
     return ntohs(a.sin_port);
 }
 
-/* One that was free a moment ago. */
+/* One that was free a moment ago, on every address: connections of others count as well. */
 static uint16_t free_port(void)
 {
-    int fd = bound("127.0.0.1", 0, false);
+    int fd = bound("0.0.0.0", 0, false);
     uint16_t port = port_of(fd);
     (void)close(fd);
     return port;
