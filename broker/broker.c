@@ -238,6 +238,7 @@ static void expire_sessions(struct broker *b, int64_t now)
         }
         for (size_t i = 0; i < count; i++)
             broker_bury(b, over[i]);
+        b->stats.sessions_expired += count;
     } while (count == SL_ARRAY_LEN(over));
 }
 
@@ -401,6 +402,7 @@ void broker_get_stats(const struct broker *b, struct broker_stats *ret)
     ret->subscriptions = b->subs.count;
     ret->retained = b->retained.count;
     ret->unfinished = b->bounds.unfinished_count;
+    ret->shared_groups = b->subs.groups.count;
     ret->retained_bytes = b->retained.bytes;
     ret->waiting_bytes = b->queued_bytes + b->output_bytes;
 }

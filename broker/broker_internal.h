@@ -26,6 +26,14 @@ struct owed;
 struct persist;
 struct session;
 
+/* $SYS/broker/load: what is counted, as events a minute, averaged over 1, 5 and 15 minutes. */
+#define SYS_LOADS 9
+struct sys_loads {
+    int64_t at_ms; /* of the last look; 0: none yet */
+    uint64_t last[SYS_LOADS];
+    double average[SYS_LOADS][3];
+};
+
 struct internal_publish {
     struct sl_msg *msg;
     struct broker_ack *ack; /* held for it; NULL when nobody waits */
@@ -80,6 +88,7 @@ struct broker {
     uv_timer_t pause; /* runs while publishers are paused */
     uv_idle_t again;  /* runs while there is more to route than one turn takes */
     int64_t sys_due_ms, purge_due_ms;
+    struct sys_loads loads;
 };
 
 static inline void broker_count_drop(struct broker *b, enum broker_drop d)

@@ -263,6 +263,7 @@ void client_accept(struct client *c, const struct mqtt_connect *p)
     s->expiry_s = wanted_expiry(c, p, present);
     s->client = c;
     c->broker->attached++;
+    c->broker->stats.connects++;
     s->since_wall_ms = broker_wall(c->broker);
     c->session = s;
     persist_attach(s);

@@ -226,6 +226,9 @@ static void add_broker(struct gateway *g, cJSON *root)
     add_uint(o, "bytes_in", s.bytes_in);
     add_uint(o, "bytes_out", s.bytes_out);
     add_uint(o, "queued", s.queued);
+    add_uint(o, "waiting_bytes", s.waiting_bytes);
+    add_uint(o, "retained_bytes", s.retained_bytes);
+    add_uint(o, "publisher_pauses", s.pauses);
     add_uint(o, "dropped", dropped);
     cJSON *listeners = cJSON_AddArrayToObject(o, "listeners");
     for (size_t i = 0; i < listeners_count(g->listeners); i++) {

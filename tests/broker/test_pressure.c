@@ -274,6 +274,57 @@ static void a_full_internal_queue_slows_publishers_down(void **state)
     rig_close(&r);
 }
 
+/* ---- $SYS ---- */
+
+static void with_sys(struct broker_options *o)
+{
+    o->sys_interval_ms = 10000;
+}
+
+static double sys_value(struct rig *r, const char *topic)
+{
+    const struct trie_node *n = trie_find(&r->broker->retained.trie, sl_str(topic));
+    assert_true(n && n->value);
+    struct sl_slice text = sl_msg_payload(n->value);
+    char buf[32];
+    (void)snprintf(buf, sizeof buf, "%.*s", SL_FMT(text));
+    return strtod(buf, NULL);
+}
+
+/* 6 a minute for a quarter of an hour, then silence. */
+static void loads_are_averages(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct peer p;
+    rig_open(&r, with_sys);
+    peer_online(&p, &r, MQTT_V311, "p");
+    for (int i = 0; i < 90; i++) {
+        peer_publish(&p, "t", "x", 0, false, 0);
+        rig_seconds(&r, 10);
+    }
+    double one = sys_value(&r, "$SYS/broker/load/publish/received/1min");
+    double fifteen = sys_value(&r, "$SYS/broker/load/publish/received/15min");
+    assert_true(one > 5.9 && one < 6.1);
+    assert_true(fifteen > 3.5 && fifteen < 4.1); /* 1 - 1/e of it */
+    rig_seconds(&r, 120);
+    assert_true(sys_value(&r, "$SYS/broker/load/publish/received/1min") < 1);
+    assert_true(sys_value(&r, "$SYS/broker/load/publish/received/5min") > 3);
+    assert_true(sys_value(&r, "$SYS/broker/clients/active") == 1);
+    away(&r, "q", "$share/g/t");
+    rig_seconds(&r, 11);
+    assert_true(sys_value(&r, "$SYS/broker/shared_subscriptions/count") == 1);
+    peer_publish(&p, "t", "x", 1, false, 1);
+    rig_seconds(&r, 11);
+    assert_true(sys_value(&r, "$SYS/broker/store/messages/count") == 1);
+    assert_true(sys_value(&r, "$SYS/broker/store/messages/bytes") > 50);
+    rig_seconds(&r, 110);
+    assert_true(sys_value(&r, "$SYS/broker/clients/expired") == 1);
+    assert_true(sys_value(&r, "$SYS/broker/store/messages/bytes") == 0);
+    peer_drop(&p);
+    rig_close(&r);
+}
+
 /* ---- bad neighbours ---- */
 
 enum { PAIRS = 50, ROUNDS = 20 };
@@ -386,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_tap_slows_the_publisher_down),
         cmocka_unit_test(the_innocent_are_not_paused),
         cmocka_unit_test(a_full_internal_queue_slows_publishers_down),
+        cmocka_unit_test(loads_are_averages),
         cmocka_unit_test(bad_clients_do_not_slow_others),
     };
     return cmocka_run_group_tests_name("pressure", tests, NULL, NULL);

@@ -232,7 +232,10 @@ struct broker_stats {
     uint32_t clients, clients_max, sessions, sessions_offline, unfinished;
     uint64_t connections_total, connections_refused; /* refused: the sum of */
     uint64_t refused[BROKER_REFUSALS];
-    uint64_t rate_reached; /* seconds in which a listener let connections wait: connect_rate */
+    uint64_t connects;         /* CONNECT packets that were accepted */
+    uint64_t sessions_expired; /* ended while their client was away */
+    uint64_t shared_groups;    /* of shared subscriptions */
+    uint64_t rate_reached;     /* seconds in which a listener let connections wait: connect_rate */
     uint64_t tls_full, tls_resumed, tls_failed; /* handshakes */
     uint64_t tls_ended;                         /* sessions that are over */
     uint64_t subscriptions, retained;
