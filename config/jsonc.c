@@ -21,6 +21,7 @@ void *jsonc_alloc(struct jsonc_doc *doc, size_t n)
     }
     b->next = doc->blocks;
     doc->blocks = b;
+    doc->bytes += n;
     return b->memory;
 }
 

@@ -43,6 +43,7 @@ struct jsonc_doc {
     struct jsonc *root; /* NULL: nothing there, or memory was out */
     struct jsonc_block *blocks;
     size_t nodes;
+    size_t bytes; /* in blocks: a few times the text at most */
     bool nomem;
 };
 

@@ -271,6 +271,15 @@ static size_t decode(struct parser *p, struct jsonc *node, uint8_t quote, uint8_
     return n;
 }
 
+/* Up to the closing quote or the line's end; no decoded text is longer. */
+static size_t raw_length(const struct parser *p, uint8_t quote)
+{
+    const uint8_t *at = p->at;
+    while (at < p->end && *at != quote && *at != '\n')
+        at += *at == '\\' && p->end - at > 1 && at[1] != '\n' ? 2 : 1;
+    return (size_t)(at - p->at);
+}
+
 bool scan_string(struct parser *p, struct jsonc *node, struct sl_slice *ret)
 {
     struct config_place start = scan_place(p);
@@ -278,8 +287,7 @@ bool scan_string(struct parser *p, struct jsonc *node, struct sl_slice *ret)
     if (quote == '\'')
         scan_mistake(p, start, node, "texts stand in double quotes, not in single ones");
     p->at++;
-    const uint8_t *line_end = memchr(p->at, '\n', (size_t)(p->end - p->at));
-    uint8_t *out = jsonc_alloc(p->doc, (size_t)((line_end ? line_end : p->end) - p->at) + 1);
+    uint8_t *out = jsonc_alloc(p->doc, raw_length(p, quote) + 1);
     if (!out)
         return false;
     const uint8_t *raw = p->at;

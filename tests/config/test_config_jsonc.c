@@ -229,9 +229,25 @@ static void has_bounds(void **state)
     expect_bound("", "[", 100000, "", "nested more than 32 deep");
 }
 
+/* Many texts in one long line take no more memory than they are long. */
+static void one_long_line(void **state)
+{
+    (void)state;
+    struct sl_buf text = { 0 };
+    struct jsonc_doc doc = { 0 };
+    struct config_problems problems = { 0 };
+    for (size_t i = 0; i < 100000; i++)
+        sl_buf_put_str(&text, "{\"a\":");
+    assert_true(jsonc_parse(&doc, sl_buf_slice(&text), &problems));
+    assert_true(doc.bytes < 2 * text.len);
+    jsonc_free(&doc);
+    config_problems_free(&problems);
+    sl_buf_free(&text);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 2];
+    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 3];
     size_t n = 0;
     for (; n < SL_ARRAY_LEN(cases); n++)
         tests[n] = (struct CMUnitTest){ .name = cases[n].name,
@@ -239,5 +255,6 @@ int main(void)
                                         .initial_state = (void *)(uintptr_t)&cases[n] };
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(knows_every_place);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(has_bounds);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(one_long_line);
     return _cmocka_run_group_tests("jsonc", tests, n, NULL, NULL);
 }
