@@ -65,8 +65,8 @@ flows() {
     flow "100 publishers to 1 subscriber, QoS 0" 0.37 2 200000 --publishers 100 --qos 0
     flow "the same, QoS 1" 0.18 5 100000 --publishers 100 --qos 1
     flow "the same, QoS 2" 0.04 20 80000 --publishers 100 --qos 2
-    flow "1 publisher to 100 subscribers, QoS 0" 0.12 10 4000 --subscribers 100 --qos 0
-    flow "the same, QoS 1" 0.13 10 4000 --subscribers 100 --qos 1
+    flow "1 publisher to 100 subscribers, QoS 0" 0.12 20 8000 --subscribers 100 --qos 0
+    flow "the same, QoS 1" 0.13 20 8000 --subscribers 100 --qos 1
     flow "100 pairs, QoS 0" 0.47 2 100000 --publishers 100 --subscribers 100 --pairs --qos 0
     flow "the same, QoS 1" 0.19 5 80000 --publishers 100 --subscribers 100 --pairs --qos 1
     flow "the same, QoS 2" 0.14 10 60000 --publishers 100 --subscribers 100 --pairs --qos 2
