@@ -86,6 +86,7 @@ static bool on_message(void *ctx, const struct mqtt_publish *p)
         .expiry_s = expires ? p->props.message_expiry : SL_MSG_NO_EXPIRY,
         .qos = p->qos,
         .retain = p->retain,
+        .origin = b->options.origin,
         .mono_ms = bridge_now(b),
         .wall_ms = sl_wall_ms(b->options.clock),
     };

@@ -14,8 +14,6 @@ static const struct {
       "encryption is not available in this version: payloads would lie on the disk as they are" },
     { "store.when_full", "thin", true,
       "thinning is not available in this version: the oldest messages are dropped instead" },
-    { "broker.persistence", "true", true,
-      "not available in this version: sessions and retained messages end with the process" },
     { "rules[].to[].batch", NULL, true,
       "batches are not available in this version: every output is sent by itself" },
     { "rules[].on_error[].batch", NULL, true,

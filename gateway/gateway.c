@@ -1,7 +1,7 @@
 /* gateway.c - the gateway's life: opening the parts in order, the signals, the second's work,
  * stopping in order.
  *
- * Opened from below: the lock on data_dir, control socket, store, broker, rules, listeners, GPIO,
+ * Opened from below: the lock on data_dir, control socket, stores, broker, rules, listeners, GPIO,
  * bridge, web. Stopped so that nothing acknowledged is lost: take no more messages, let the bridge
  * finish, commit the rest, send the last acknowledgements, close. */
 #include "gateway.h"
@@ -95,6 +95,7 @@ static void on_second(uv_timer_t *t)
     g->trimmed = true;
     footprint_tick(&g->footprint, b.tls_ended);
     listeners_watch(g->listeners, sample.mono_ms, sample.wall_ms);
+    gateway_watch_state(g);
     if (sample.mono_ms >= g->store_due_ms) {
         g->store_due_ms = sample.mono_ms + STORE_EVERY_MS;
         gateway_publish_json(g, "$SYS/gateway/store", status_store_json);
@@ -165,6 +166,7 @@ static enum sl_code open_parts(struct gateway *g, struct sl_err *err)
         lock,
         open_control,
         gateway_open_outbox,
+        gateway_open_state,
         gateway_open_broker,
         gateway_open_engine,
         open_listeners,
@@ -206,12 +208,23 @@ static void stop_listeners(void *ctx)
 {
     struct gateway *g = ctx;
     struct listeners *l = g->listeners;
-    g->broker = NULL;
+    g->state = NULL;
     g->listeners = NULL;
     if (l)
         listeners_close(l, stop_control, g);
     else
         stop_control(g);
+}
+
+/* After the broker: closing connections ends sessions or makes them wait. */
+static void stop_state(void *ctx)
+{
+    struct gateway *g = ctx;
+    g->broker = NULL;
+    if (g->state)
+        state_close(g->state, stop_listeners, g);
+    else
+        stop_listeners(g);
 }
 
 static void stop_broker(void *ctx)
@@ -221,9 +234,9 @@ static void stop_broker(void *ctx)
     engine_close(g->engine);
     g->engine = NULL;
     if (g->broker)
-        broker_close(g->broker, stop_listeners, g);
+        broker_close(g->broker, stop_state, g);
     else
-        stop_listeners(g);
+        stop_state(g);
 }
 
 static void stop_outbox(void *ctx)

@@ -17,8 +17,10 @@
 
 #include "bridge/bridge.h"
 #include "broker/broker.h"
+#include "broker/persist.h"
 #include "config/config.h"
 #include "store/outbox.h"
+#include "store/state.h"
 #include "web/web.h"
 
 #include <uv.h>
@@ -30,6 +32,7 @@ struct gateway {
     const char *config_path; /* NULL: built in */
 
     struct outbox *outbox;
+    struct state *state; /* NULL with broker.persistence false */
     struct broker *broker;
     struct bridge *bridge; /* NULL without a cloud section */
     struct web *web;       /* NULL without a web section */
@@ -55,6 +58,7 @@ struct gateway {
     unsigned watches;     /* of web viewers */
     bool anonymous;       /* access.anonymous; config keeps what it was at the start */
     bool disk_was_ok, told_set_aside;
+    bool state_was_ok, told_state_set_aside;
     bool trimmed;         /* what starting needed was given back */
     bool parts_closed;    /* the last step of stopping is done */
     char cloud_line[512]; /* what was last logged of the cloud */
@@ -79,6 +83,12 @@ SL_NODISCARD enum sl_code gateway_open_engine(struct gateway *g, struct sl_err *
 SL_NODISCARD enum sl_code gateway_open_bridge(struct gateway *g, struct sl_err *err);
 SL_NODISCARD enum sl_code gateway_open_gpio(struct gateway *g, struct sl_err *err);
 SL_NODISCARD enum sl_code gateway_open_web(struct gateway *g, struct sl_err *err);
+/* gateway_state.c: before the broker; its face for the broker; what it holds handed to the broker,
+ * before listeners open; once a second. */
+SL_NODISCARD enum sl_code gateway_open_state(struct gateway *g, struct sl_err *err);
+struct broker_persistence gateway_persistence(struct gateway *g);
+void gateway_restore(struct gateway *g);
+void gateway_watch_state(struct gateway *g);
 void gateway_untap_gpio(struct gateway *g); /* before gpio and broker go */
 /* gateway_reload.c: reads the configuration again and says what came of it. */
 void gateway_reload(struct gateway *g);

@@ -93,9 +93,12 @@ enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
         if (rc != SL_OK)
             return rc;
     }
+    struct broker_persistence persistence = gateway_persistence(g);
     struct broker_options o = {
         .loop = &g->loop,
         .clock = g->clock,
+        .persistence = g->state ? &persistence : NULL,
+        .spill_ms = c->store.spill_after_ms,
         .hooks = { .ctx = g, .authenticate = authenticate },
         .version = SLUICE_VERSION,
         .anonymous = c->access.anonymous,
@@ -124,6 +127,8 @@ enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err)
         rc = broker_open(&g->broker, &o, err);
     if (rc == SL_OK)
         broker_set_acl(g->broker, acl);
+    if (rc == SL_OK)
+        gateway_restore(g);
     acl_unref(acl);
     return rc;
 }
@@ -167,6 +172,7 @@ static void fill_bridge_options(struct gateway *g, struct bridge_options *o)
         .bytes_per_second = c->cloud.bytes_per_second,
         .payload_max = c->cloud.max_payload,
         .aws_limits = c->cloud.aws,
+        .origin = BROKER_ORIGIN_OUTSIDE,
     };
 }
 

@@ -192,6 +192,37 @@ static void store_metrics(struct gateway *g, struct sl_buf *out)
     gauge(out, "sluice_store_usable", "1 while the store can write to its disk.", s.disk_ok);
 }
 
+/* state.db: sessions and retained messages. */
+static void state_metrics(struct gateway *g, struct sl_buf *out)
+{
+    struct state_stats s;
+    struct broker_persist_stats p;
+    if (!g->state)
+        return;
+    state_get_stats(g->state, &s);
+    broker_get_persist_stats(g->broker, &p);
+    head(out, "sluice_state_rows", "gauge", "Rows of sessions and retained messages, by kind.");
+    for (int i = 0; i < STATE_KINDS; i++)
+        sl_buf_printf(out, "sluice_state_rows{kind=\"%s\"} %llu\n",
+                      state_kind_name((enum state_kind)i), (unsigned long long)s.rows[i]);
+    counter(out, "sluice_state_commits_total", "Transactions committed.", s.commits);
+    counter(out, "sluice_state_changes_written_total", "Changes written.", s.changes_written);
+    counter(out, "sluice_state_written_bytes_total", "Bytes written to disk, estimated.",
+            s.bytes_written_estimate);
+    gauge(out, "sluice_state_file_bytes", "Size of the database file.", (double)s.file_bytes);
+    gauge(out, "sluice_state_waiting_bytes", "Changes that are not committed yet.",
+          (double)s.waiting_bytes);
+    counter(out, "sluice_state_bad_rows_total", "Rows that could not be used.",
+            s.bad_rows + p.bad_rows);
+    counter(out, "sluice_state_resyncs_total", "Times that everything was written again.",
+            s.resyncs);
+    gauge(out, "sluice_state_usable", "1 while it can write to its disk.", s.disk_ok);
+    counter(out, "sluice_session_deliveries_stored_total",
+            "Messages written for subscribers that were away or slow.", p.deliveries_stored);
+    counter(out, "sluice_publishes_not_stored_total",
+            "Publishes refused because the sessions' store could not take them.", p.refused);
+}
+
 static void cloud_metrics(struct gateway *g, struct sl_buf *out)
 {
     struct bridge_status s = { .state = BRIDGE_DISABLED };
@@ -278,6 +309,7 @@ void metrics_text(struct gateway *g, struct sl_buf *out)
     broker_metrics(g, out);
     tls_metrics(g, out);
     store_metrics(g, out);
+    state_metrics(g, out);
     cloud_metrics(g, out);
     rule_metrics(g, out);
     gpio_metrics(g, out);

@@ -202,6 +202,30 @@ static void certs_object(struct gateway *g, cJSON *listener, const struct cert_w
     (void)cJSON_AddBoolToObject(o, "reload_failed", v->failed);
 }
 
+/* The store of sessions and retained messages. */
+static void add_sessions(struct gateway *g, cJSON *broker)
+{
+    struct state_stats s;
+    struct broker_persist_stats p;
+    cJSON *o = cJSON_AddObjectToObject(broker, "persistence");
+    (void)cJSON_AddBoolToObject(o, "enabled", g->state != NULL);
+    if (!g->state)
+        return;
+    state_get_stats(g->state, &s);
+    broker_get_persist_stats(g->broker, &p);
+    (void)cJSON_AddBoolToObject(o, "disk_ok", s.disk_ok);
+    add_str(o, "disk_error", s.disk_error);
+    add_str(o, "set_aside", s.set_aside);
+    add_uint(o, "sessions", s.rows[STATE_SESSION]);
+    add_uint(o, "messages", s.rows[STATE_DELIVERY]);
+    add_uint(o, "retained", s.rows[STATE_RETAINED]);
+    add_uint(o, "bad_rows", s.bad_rows + p.bad_rows);
+    add_uint(o, "refused", p.refused);
+    add_uint(o, "commits", s.commits);
+    add_uint(o, "bytes_written_estimate", s.bytes_written_estimate);
+    add_uint(o, "file_bytes", s.file_bytes);
+}
+
 static void add_broker(struct gateway *g, cJSON *root)
 {
     struct broker_stats s;
@@ -230,6 +254,7 @@ static void add_broker(struct gateway *g, cJSON *root)
     add_uint(o, "retained_bytes", s.retained_bytes);
     add_uint(o, "publisher_pauses", s.pauses);
     add_uint(o, "dropped", dropped);
+    add_sessions(g, o);
     cJSON *listeners = cJSON_AddArrayToObject(o, "listeners");
     for (size_t i = 0; i < listeners_count(g->listeners); i++) {
         struct listener_view v;
@@ -533,5 +558,10 @@ bool status_ready(struct gateway *g, struct sl_buf *out)
         add_reason(reasons, "the store is being opened");
     if (!s.disk_ok)
         add_reason(reasons, s.disk_error);
+    struct state_stats sessions = { .disk_ok = true };
+    if (g->state)
+        state_get_stats(g->state, &sessions);
+    if (!sessions.disk_ok)
+        add_reason(reasons, sessions.disk_error);
     return report(reasons, out);
 }

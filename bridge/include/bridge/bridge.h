@@ -55,6 +55,7 @@ struct bridge_options {
     uint64_t bytes_per_second;   /* 0 for no limit */
     uint32_t payload_max;        /* larger ones go to the dead letters */
     bool aws_limits;             /* topic: 256 bytes, 7 slashes; QoS at most 1 */
+    uint64_t origin;             /* of messages that come from the cloud */
     const struct bridge_subscription *subscriptions;
     size_t subscription_count;
 };
