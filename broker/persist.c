@@ -22,12 +22,6 @@ enum sl_code persist_open(struct broker *b, struct sl_err *err)
     return SL_OK;
 }
 
-void persist_pause(struct broker *b)
-{
-    if (b->persist)
-        persist_spill(b->persist, true);
-}
-
 static void drop_lagging(struct persist *p, bool remove)
 {
     while (p->lagging) {
@@ -38,6 +32,12 @@ static void drop_lagging(struct persist *p, bool remove)
             persist_remove_done(p, d);
         durable_unref(d);
     }
+}
+
+void persist_pause(struct broker *b)
+{
+    if (b->persist)
+        persist_spill(b->persist, true);
 }
 
 static void on_spill_closed(uv_handle_t *h)
@@ -72,8 +72,11 @@ void persist_free(struct broker *b)
 
 void persist_turn(struct broker *b)
 {
-    if (b->persist && b->persist->gathered)
-        persist_commit(b->persist);
+    struct persist *p = b->persist;
+    if (!p || !p->gathered)
+        return;
+    drop_lagging(p, true); /* there is a commit anyway: less to send again after a crash */
+    persist_commit(p);
 }
 
 void persist_tick(struct broker *b)
@@ -103,6 +106,7 @@ static void begin(struct persist *p, struct session *s)
     d->session = s;
     d->removed_end = d->stored_end = d->reserved = s->next_sequence;
     s->durable = d;
+    p->stats.sessions++;
     persist_reserve_origin(p, s->origin);
 }
 
@@ -183,6 +187,8 @@ void persist_end(struct session *s)
         return;
     session_visit(s, release_each, p);
     remove_all_of(p, s->origin);
+    p->stats.sessions--;
+    p->stats.deliveries -= d->stored;
     d->session = NULL;
     s->durable = NULL;
     durable_unref(d);
@@ -289,6 +295,7 @@ void persist_done(struct session *s, struct delivery *d)
         return;
     d->stored = false;
     durable->stored--;
+    p->stats.deliveries--;
     if (session_sequence(s, d) >= durable->removed_end + REMOVE_AT_LEAST)
         persist_remove_done(p, durable);
     if (durable->lagging)

@@ -109,6 +109,7 @@ static bool restore_session(struct persist *p, struct sl_slice key, struct sl_sl
         return false;
     }
     p->stats.restored_sessions++;
+    p->stats.sessions++;
     return true;
 }
 
@@ -171,6 +172,7 @@ static bool restore_delivery(struct persist *p, struct sl_slice key, struct sl_s
         return false;
     }
     s->durable->stored++;
+    p->stats.deliveries++;
     s->durable->stored_end = sequence + 1;
     p->stats.restored_deliveries++;
     return true;

@@ -109,10 +109,11 @@ void persist_put_delivery(struct persist *p, struct session *s, struct delivery 
     record_put_delivery(&p->scratch, &r, d->msg, persist_now(p));
     put_scratch(p, BROKER_ROW_DELIVERY, record_key_slice(&key), d->released ? NULL : d->msg);
     s->durable->stored += !d->stored;
+    p->stats.deliveries += !d->stored;
     d->stored = true;
     if (sequence >= s->durable->stored_end)
         s->durable->stored_end = sequence + 1;
-    p->stats.deliveries_stored++;
+    p->stats.deliveries_put++;
 }
 
 void persist_put_subscription(struct persist *p, const struct session *s, struct sl_slice filter,

@@ -201,10 +201,9 @@ static void state_metrics(struct gateway *g, struct sl_buf *out)
         return;
     state_get_stats(g->state, &s);
     broker_get_persist_stats(g->broker, &p);
-    head(out, "sluice_state_rows", "gauge", "Rows of sessions and retained messages, by kind.");
-    for (int i = 0; i < STATE_KINDS; i++)
-        sl_buf_printf(out, "sluice_state_rows{kind=\"%s\"} %llu\n",
-                      state_kind_name((enum state_kind)i), (unsigned long long)s.rows[i]);
+    gauge(out, "sluice_sessions_stored", "Sessions that outlive the process.", (double)p.sessions);
+    gauge(out, "sluice_session_messages_stored", "Messages on disk for subscribers.",
+          (double)p.deliveries);
     counter(out, "sluice_state_commits_total", "Transactions committed.", s.commits);
     counter(out, "sluice_state_changes_written_total", "Changes written.", s.changes_written);
     counter(out, "sluice_state_written_bytes_total", "Bytes written to disk, estimated.",
@@ -217,8 +216,8 @@ static void state_metrics(struct gateway *g, struct sl_buf *out)
     counter(out, "sluice_state_resyncs_total", "Times that everything was written again.",
             s.resyncs);
     gauge(out, "sluice_state_usable", "1 while it can write to its disk.", s.disk_ok);
-    counter(out, "sluice_session_deliveries_stored_total",
-            "Messages written for subscribers that were away or slow.", p.deliveries_stored);
+    counter(out, "sluice_session_messages_written_total",
+            "Messages written for subscribers that were away or slow.", p.deliveries_put);
     counter(out, "sluice_publishes_not_stored_total",
             "Publishes refused because the sessions' store could not take them.", p.refused);
 }

@@ -216,9 +216,8 @@ static void add_sessions(struct gateway *g, cJSON *broker)
     (void)cJSON_AddBoolToObject(o, "disk_ok", s.disk_ok);
     add_str(o, "disk_error", s.disk_error);
     add_str(o, "set_aside", s.set_aside);
-    add_uint(o, "sessions", s.rows[STATE_SESSION]);
-    add_uint(o, "messages", s.rows[STATE_DELIVERY]);
-    add_uint(o, "retained", s.rows[STATE_RETAINED]);
+    add_uint(o, "sessions", p.sessions);
+    add_uint(o, "messages", p.deliveries);
     add_uint(o, "bad_rows", s.bad_rows + p.bad_rows);
     add_uint(o, "refused", p.refused);
     add_uint(o, "commits", s.commits);

@@ -50,7 +50,8 @@ void broker_restored(struct broker *b);
 void broker_resync(struct broker *b);
 
 struct broker_persist_stats {
-    uint64_t deliveries_stored; /* rows put for deliveries */
+    uint64_t sessions, deliveries; /* that have rows now, or are to have them */
+    uint64_t deliveries_put;       /* rows ever put for deliveries */
     uint64_t restored_sessions, restored_deliveries, restored_retained;
     uint64_t bad_rows; /* that could not be restored */
     uint64_t refused;  /* publishes, because the store could not take them */
