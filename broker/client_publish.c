@@ -158,7 +158,12 @@ static void take_acknowledged(struct client *c, const struct mqtt_publish *p)
         return;
     }
     struct qos2_in *q = p->qos == 2 ? session_qos2_find(c->session, p->packet_id) : NULL;
-    if (q && wanted && !again && receipt.reason < 0x80)
+    if (q && receipt.reason >= 0x80) { /* said later, perhaps, and on another connection: forgotten
+                                          now, so that it is not taken for a repeat then */
+        session_qos2_remove(c->session, p->packet_id);
+        q = NULL;
+    }
+    if (q && wanted && !again)
         persist_received(c->session, q, &receipt);
     if (q && receipt.ack)
         q->ack = ack_ref(receipt.ack);

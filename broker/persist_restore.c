@@ -280,7 +280,8 @@ static void put_all_of(struct persist *p, struct session *s)
     put_subscriptions(p, s);
     session_visit(s, put_delivery, p);
     for (uint32_t i = 0; (q = sl_map_next(&s->qos2, &i));) {
-        if (q->completing)
+        bool refused = q->ack && q->ack->reason >= 0x80; /* though it could not be told yet */
+        if (q->completing || refused)
             continue;
         persist_put_received(p, s, q->packet_id);
         q->stored = true;

@@ -63,6 +63,15 @@ static void put_row(struct fake_table *t, struct fake_op *op)
     t->count++;
 }
 
+static void clear(struct fake_store *s)
+{
+    for (size_t k = 0; k < BROKER_ROWS; k++) {
+        remove_rows(&s->tables[k], 0, s->tables[k].count);
+        free(s->tables[k].rows);
+        s->tables[k] = (struct fake_table){ 0 };
+    }
+}
+
 static void apply(struct fake_store *s, struct fake_op *op)
 {
     struct fake_table *t = &s->tables[op->kind];
@@ -77,6 +86,7 @@ static void apply(struct fake_store *s, struct fake_op *op)
         remove_rows(t, lower_bound(t, sl_buf_slice(&op->key)),
                     lower_bound(t, sl_buf_slice(&op->value)));
         break;
+    case FAKE_CLEAR: clear(s); break;
     case FAKE_WAITER: break;
     }
 }
@@ -162,19 +172,10 @@ void store_break(struct fake_store *s)
     settle(s, 0, SL_IO);
 }
 
-static void clear(struct fake_store *s)
-{
-    for (size_t k = 0; k < BROKER_ROWS; k++) {
-        remove_rows(&s->tables[k], 0, s->tables[k].count);
-        free(s->tables[k].rows);
-        s->tables[k] = (struct fake_table){ 0 };
-    }
-}
-
 void store_repair(struct fake_store *s, struct broker *b)
 {
     s->broken = false;
-    clear(s);
+    (void)add(s, (struct fake_op){ .what = FAKE_CLEAR }, nothing, nothing, nothing);
     broker_resync(b);
 }
 

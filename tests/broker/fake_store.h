@@ -19,7 +19,7 @@ struct fake_table {
     size_t count, cap;
 };
 
-enum fake_what { FAKE_PUT, FAKE_REMOVE, FAKE_RANGE, FAKE_WAITER };
+enum fake_what { FAKE_PUT, FAKE_REMOVE, FAKE_RANGE, FAKE_CLEAR, FAKE_WAITER };
 
 struct fake_op {
     enum fake_what what;
