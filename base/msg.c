@@ -30,6 +30,8 @@ struct sl_msg *sl_msg_new(const struct sl_msg_parts *p)
         .sender_len = (uint16_t)p->sender.len,
         .qos = p->qos,
         .retain = p->retain,
+        .batch = p->batch,
+        .linger_ms = p->linger_ms,
         .mono_ms = p->mono_ms,
         .wall_ms = p->wall_ms,
         .origin = p->origin,

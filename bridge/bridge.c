@@ -173,6 +173,7 @@ static void disconnect(struct bridge *b, bool hung_up)
         return;
     backoff_was_up(&b->backoff, bridge_now(b) - b->up_since_ms);
     doubt_guess(b);
+    batches_forget(&b->batches);
     outbox_return_all(b->options.outbox);
     outbox_set_link(b->options.outbox, false);
 }
@@ -318,6 +319,7 @@ static void online(struct bridge *b)
     b->up_since_ms = bridge_now(b);
     b->why = b->refused_subscription;
     b->dry = false;
+    batches_set_room(&b->batches, client_payload_max(b->client), client_packet_max(b->client));
     move(b, BRIDGE_ONLINE, CLIENT_NEVER);
     outbox_set_link(b->options.outbox, true);
 }
@@ -373,7 +375,8 @@ static void follow_drain(struct bridge *b)
             stop(b);
         return;
     }
-    if (client_in_flight(b->client) > 0 && now < b->drain_until_ms)
+    bool left = client_in_flight(b->client) > 0 || !batches_empty(&b->batches);
+    if (left && now < b->drain_until_ms)
         return;
     client_disconnect(b->client);
     b->deadline_ms = now + FAREWELL_MS;
@@ -417,8 +420,12 @@ static int64_t next_deadline(struct bridge *b, int64_t now)
     int64_t client = client_deadline(b->client, now);
     if (client < at)
         at = client;
-    int64_t room =
-        b->state == BRIDGE_ONLINE && !b->dry ? client_room_at(b->client, now) : CLIENT_NEVER;
+    int64_t to_send = b->state == BRIDGE_ONLINE && !b->dry ? now : batches_due(&b->batches);
+    if (to_send == BATCHES_NEVER || (b->state != BRIDGE_ONLINE && b->state != BRIDGE_DRAINING))
+        return at;
+    int64_t room = client_room_at(b->client, now);
+    if (room < to_send)
+        room = to_send;
     return room < at ? room : at;
 }
 
@@ -493,8 +500,10 @@ void bridge_close(struct bridge *b, int64_t grace_ms, void (*closed)(void *ctx),
     b->on_closed = closed;
     b->closed_ctx = ctx;
     b->drain_until_ms = bridge_now(b) + grace_ms;
-    if (bridge_is_up(b))
+    if (bridge_is_up(b)) {
+        batches_close_all(&b->batches);
         move(b, BRIDGE_DRAINING, b->drain_until_ms);
+    }
     /* The rest from the loop: the caller may stand inside one of our callbacks. */
     (void)uv_timer_start(&b->timer, on_timer, 0, 0); /* cannot fail: it has a callback */
 }
@@ -511,6 +520,8 @@ void bridge_get_status(const struct bridge *b, struct bridge_status *ret)
         .acknowledged = b->acknowledged,
         .received = b->received,
         .dead = b->dead,
+        .batches = b->batches_sent,
+        .batched = b->batched,
         .bytes_out = b->bytes_out + (b->link ? link_bytes_out(b->link) : 0),
         .bytes_in = b->bytes_in + (b->link ? link_bytes_in(b->link) : 0),
         .in_flight = client_in_flight(b->client),

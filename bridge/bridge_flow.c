@@ -1,6 +1,8 @@
 /* bridge_flow.c - messages through the bridge: from the outbox to the cloud, and down. */
 #include "bridge_internal.h"
 
+#include "element.h"
+
 #include "base/log.h"
 
 #include <string.h>
@@ -10,28 +12,55 @@
 static void on_acked(void *ctx, struct outbox_item *item)
 {
     struct bridge *b = ctx;
-    b->acknowledged++;
-    outbox_ack(b->options.outbox, item);
+    for (struct outbox_item *next; item; item = next) {
+        next = element_next(item);
+        b->acknowledged++;
+        outbox_ack(b->options.outbox, item);
+    }
 }
 
-static void on_dead(void *ctx, struct outbox_item *item, const char *reason)
+/* A topic that is refused is refused for all; of a content that is refused one element may be to
+ * blame, so the outputs of a batch are then sent one by one. */
+static void on_dead(void *ctx, struct outbox_item *item, const char *reason, bool content)
 {
     struct bridge *b = ctx;
-    b->dead++;
-    outbox_dead(b->options.outbox, item, reason);
+    if (content && element_next(item)) {
+        batches_split(&b->batches, item);
+        return;
+    }
+    for (struct outbox_item *next; item; item = next) {
+        next = element_next(item);
+        b->dead++;
+        outbox_dead(b->options.outbox, item, reason);
+    }
 }
 
-static void take_from_outbox(struct bridge *b)
+static void publish(struct bridge *b, struct outbox_item *first, int64_t now)
+{
+    b->batches_sent += first->msg->batch != 0;
+    for (const struct outbox_item *item = first; item; item = element_next(item)) {
+        b->published++;
+        b->batched += first->msg->batch != 0;
+    }
+    client_publish(b->client, first, now);
+}
+
+/* take: what the outbox holds goes as well, not only what was taken from it already. */
+static void send_what_may(struct bridge *b, bool take)
 {
     int64_t now = bridge_now(b);
-    while (!b->dry && client_room_at(b->client, now) <= now) {
-        struct outbox_item *item = outbox_take(b->options.outbox);
+    while (client_room_at(b->client, now) <= now) {
+        struct outbox_item *item = batches_next(&b->batches, now);
+        if (item) {
+            publish(b, item, now);
+            continue;
+        }
+        item = take && !b->dry ? outbox_take(b->options.outbox) : NULL;
         if (!item) {
-            b->dry = true;
+            b->dry = b->dry || take;
             return;
         }
-        b->published++;
-        client_publish(b->client, item, now);
+        batches_put(&b->batches, item, now);
     }
 }
 
@@ -52,8 +81,8 @@ void bridge_flush(struct bridge *b)
 
 void bridge_pump(struct bridge *b)
 {
-    if (b->state == BRIDGE_ONLINE)
-        take_from_outbox(b);
+    if (b->state == BRIDGE_ONLINE || b->state == BRIDGE_DRAINING)
+        send_what_may(b, b->state == BRIDGE_ONLINE);
     bridge_flush(b);
 }
 

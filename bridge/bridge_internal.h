@@ -4,6 +4,7 @@
 #define BRIDGE_INTERNAL_H
 
 #include "backoff.h"
+#include "batches.h"
 #include "bridge/bridge.h"
 #include "client.h"
 #include "explain.h"
@@ -15,6 +16,7 @@ struct bridge {
     struct bridge_callbacks callbacks;
     struct explain_peer peer;
     struct topicmap topics;
+    struct batches batches; /* between the outbox and the client */
     struct client *client;
     struct backoff backoff;
     uv_timer_t timer;  /* the one timer: the earliest of all deadlines */
@@ -42,6 +44,7 @@ struct bridge {
     void *closed_ctx;
 
     uint64_t connects, connect_failures, published, acknowledged, received, dead;
+    uint64_t batches_sent, batched;
     uint64_t bytes_in, bytes_out; /* of links that are gone */
     int64_t cert_not_after_s;
     struct sl_buf topic, props; /* of the message that comes in */

@@ -76,7 +76,11 @@ enum sl_code bridge_fill(struct bridge *b, const struct bridge_options *options,
         if (code != SL_OK)
             return code;
     }
+    batches_init(&b->batches, b->options.gateway_id, &options->batch_standard);
+    if (!batches_set_rules(&b->batches, options->batches, options->batch_count))
+        return sl_fail(err, SL_NOMEM, "memory is out");
     b->options.subscriptions = NULL; /* the map has its copies */
+    b->options.batches = NULL;
     b->peer = (struct explain_peer){ .host = b->options.host,
                                      .client_id = b->options.client_id,
                                      .port = b->options.port,
@@ -97,9 +101,15 @@ void bridge_clear(struct bridge *b)
     for (size_t i = 0; i < SL_ARRAY_LEN(strings); i++)
         free((void *)(uintptr_t)strings[i]); /* our copies; const only for the rest of us */
     client_free(b->client);
+    batches_free(&b->batches);
     topicmap_free(&b->topics);
     sl_buf_free(&b->topic);
     sl_buf_free(&b->props);
+}
+
+bool bridge_set_batches(struct bridge *b, const struct bridge_batch *batches, size_t count)
+{
+    return batches_set_rules(&b->batches, batches, count);
 }
 
 enum sl_code bridge_check_subscription(const struct bridge_subscription *s, struct sl_err *err)

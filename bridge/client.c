@@ -274,7 +274,7 @@ static void publish_qos0(struct client *c, struct outbox_item *item, int64_t now
 {
     assert(c->qos0_count < CLIENT_QOS0_MAX);
     if (!encode(c, item, 0, false, now_ms)) {
-        c->events.dead(c->events.ctx, item, TOO_LARGE);
+        c->events.dead(c->events.ctx, item, TOO_LARGE, false);
         return;
     }
     c->qos0[c->qos0_count++] = item;
@@ -284,7 +284,7 @@ static void give_up(struct client *c, struct flight *fl)
 {
     struct outbox_item *item = fl->item;
     flights_drop(&c->flights, fl);
-    c->events.dead(c->events.ctx, item, TOO_LARGE);
+    c->events.dead(c->events.ctx, item, TOO_LARGE, false);
 }
 
 void client_publish(struct client *c, struct outbox_item *item, int64_t now_ms)
@@ -292,11 +292,12 @@ void client_publish(struct client *c, struct outbox_item *item, int64_t now_ms)
     assert(c->phase == CLIENT_UP);
     char reason[96];
     if (suspicion_convicts(&c->suspicion, item)) {
-        c->events.dead(c->events.ctx, item, "the server hangs up when this is published");
+        c->events.dead(c->events.ctx, item, "the server hangs up when this is published", false);
         return;
     }
-    if (!outgoing_allowed(&c->limits, item->msg, reason, sizeof reason)) {
-        c->events.dead(c->events.ctx, item, reason);
+    size_t len = outgoing_payload_len(item, c->options.gateway_id, &c->scratch);
+    if (!outgoing_allowed(&c->limits, item->msg, len, reason, sizeof reason)) {
+        c->events.dead(c->events.ctx, item, reason, false);
         return;
     }
     if (outgoing_qos(&c->limits, item->msg) == 0) {
@@ -386,6 +387,16 @@ const struct client_fault *client_fault(const struct client *c)
 uint32_t client_in_flight(const struct client *c)
 {
     return flights_count(&c->flights) + c->qos0_count;
+}
+
+size_t client_payload_max(const struct client *c)
+{
+    return c->limits.payload_max;
+}
+
+size_t client_packet_max(const struct client *c)
+{
+    return c->limits.packet_max == UINT32_MAX ? SIZE_MAX : c->limits.packet_max;
 }
 
 int64_t client_round_trip_ms(const struct client *c)

@@ -46,8 +46,10 @@ struct client_fault {
 
 struct client_events {
     void *ctx;
+    /* What was given to client_publish(), with all that is chained to it. */
     void (*acked)(void *ctx, struct outbox_item *item);
-    void (*dead)(void *ctx, struct outbox_item *item, const char *reason);
+    /* content: the server objects to what is in it, not to where it goes. */
+    void (*dead)(void *ctx, struct outbox_item *item, const char *reason, bool content);
     /* A message from the server; slices live until it returns. False when memory is out: the
      * message is then not acknowledged and the connection fails. */
     bool (*message)(void *ctx, const struct mqtt_publish *p);
@@ -102,7 +104,8 @@ void client_written(struct client *c);
 /* When the next publish may be given: now_ms (or earlier), a later moment, or CLIENT_NEVER: not
  * before something else has happened. */
 int64_t client_room_at(struct client *c, int64_t now_ms);
-/* Only while client_room_at() is not later than now_ms. */
+/* Only while client_room_at() is not later than now_ms. The item of a batch is its first, the
+ * others are chained to it (element.h). */
 void client_publish(struct client *c, struct outbox_item *item, int64_t now_ms);
 
 /* DISCONNECT goes out, nothing after it. */
@@ -116,6 +119,9 @@ const struct client_fault *client_fault(const struct client *c);
 /* Acknowledgements are overdue or refused: nothing new is sent. */
 bool client_stalled(const struct client *c);
 uint32_t client_in_flight(const struct client *c);
+/* What the server takes at most; valid while it is up. */
+size_t client_payload_max(const struct client *c);
+size_t client_packet_max(const struct client *c);
 int64_t client_round_trip_ms(const struct client *c); /* smoothed; 0 while unknown */
 enum mqtt_version client_version(const struct client *c);
 

@@ -107,12 +107,13 @@ static void took_round_trip(struct client *c, const struct flight *fl, int64_t n
     c->rtt_x8_ms = c->rtt_x8_ms ? c->rtt_x8_ms - c->rtt_x8_ms / 8 + sample : sample * 8;
 }
 
-static void gone(struct client *c, struct flight *fl, const char *dead_reason)
+static void gone(struct client *c, struct flight *fl, uint8_t dead_reason)
 {
     struct outbox_item *item = fl->item;
     flights_drop(&c->flights, fl);
     if (dead_reason)
-        c->events.dead(c->events.ctx, item, dead_reason);
+        c->events.dead(c->events.ctx, item, mqtt_reason_name(dead_reason),
+                       dead_reason == MQTT_RC_PAYLOAD_FORMAT_INVALID);
     else
         c->events.acked(c->events.ctx, item);
 }
@@ -128,7 +129,7 @@ static void publish_refused(struct client *c, struct flight *fl, uint8_t reason,
     bool never = reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_TOPIC_NAME_INVALID ||
                  reason == MQTT_RC_PAYLOAD_FORMAT_INVALID;
     if (never || fl->refusals + 1 >= CLIENT_REFUSALS_MAX)
-        gone(c, fl, mqtt_reason_name(reason));
+        gone(c, fl, reason);
     else
         flights_refuse(&c->flights, fl, now_ms + retry_wait_ms(fl));
 }
@@ -155,7 +156,7 @@ static void on_puback(struct client *c, const struct mqtt_frame *f, int64_t now_
     if (p.reason >= 0x80)
         publish_refused(c, fl, p.reason, now_ms);
     else
-        gone(c, fl, NULL);
+        gone(c, fl, 0);
 }
 
 /* ---- subscriptions ---- */

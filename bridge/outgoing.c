@@ -1,6 +1,8 @@
 /* outgoing.c - from outbox item to PUBLISH. */
 #include "outgoing.h"
 
+#include "element.h"
+
 #include "base/topic.h"
 
 #include <inttypes.h>
@@ -50,12 +52,22 @@ static bool aws_allows(const struct sl_msg *m, char *reason, size_t size)
     return true;
 }
 
-bool outgoing_allowed(const struct outgoing_limits *l, const struct sl_msg *m, char *ret_reason,
-                      size_t reason_size)
+size_t outgoing_payload_len(const struct outbox_item *item, const char *gateway_id,
+                            struct sl_buf *scratch)
 {
-    if (m->payload_len > l->payload_max) {
-        (void)snprintf(ret_reason, reason_size, "payload of %" PRIu32 " bytes, limit %" PRIu32,
-                       m->payload_len, l->payload_max);
+    if (!item->msg->batch)
+        return item->msg->payload_len;
+    sl_buf_reset(scratch);
+    element_put_array(scratch, item, gateway_id);
+    return scratch->failed ? SIZE_MAX : scratch->len;
+}
+
+bool outgoing_allowed(const struct outgoing_limits *l, const struct sl_msg *m, size_t payload_len,
+                      char *ret_reason, size_t reason_size)
+{
+    if (payload_len > l->payload_max) {
+        (void)snprintf(ret_reason, reason_size, "payload of %zu bytes, limit %" PRIu32, payload_len,
+                       l->payload_max);
         return false;
     }
     if (!sl_topic_valid(sl_msg_topic(m))) {
@@ -82,6 +94,29 @@ static uint32_t expiry_left_s(const struct sl_msg *m, int64_t now_ms)
 {
     int64_t left = (int64_t)m->expiry_s - (now_ms - m->mono_ms) / 1000;
     return left < 1 ? 1 : left > m->expiry_s ? m->expiry_s : (uint32_t)left;
+}
+
+/* Of a batch: as long as the one that keeps longest. */
+static uint32_t longest_left_s(const struct outgoing *p)
+{
+    uint32_t longest = 0;
+    for (const struct outbox_item *item = p->item; item; item = element_next(item)) {
+        uint32_t left = expiry_left_s(item->msg, p->now_ms);
+        longest = left > longest ? left : longest;
+    }
+    return longest;
+}
+
+/* The elements carry their own identities and times: the batch tells how many they are. */
+static void put_batch_properties(struct sl_buf *raw, const struct outgoing *p)
+{
+    char text[24];
+    unsigned long count = 0;
+    for (const struct outbox_item *item = p->item; item; item = element_next(item))
+        count++;
+    int n = snprintf(text, sizeof text, "%lu", count);
+    sl_buf_put_slice(raw, sl_msg_props(p->item->msg));
+    mqtt_put_user_property(raw, sl_str("sluice-batch"), sl_bytes(text, n > 0 ? (size_t)n : 0));
 }
 
 /* The message's own properties, then its identity and the time at which it was accepted. */
@@ -114,13 +149,19 @@ bool outgoing_encode(struct sl_buf *out, struct sl_buf *scratch, const struct ou
         .payload = sl_msg_payload(m),
     };
     sl_buf_reset(scratch);
-    if (l->version == MQTT_V5) {
+    if (l->version == MQTT_V5 && m->batch)
+        put_batch_properties(scratch, p);
+    else if (l->version == MQTT_V5)
         put_properties(scratch, p);
-        packet.props.raw = sl_buf_slice(scratch);
-        if (m->expiry_s != SL_MSG_NO_EXPIRY) {
-            mqtt_set(&packet.props, MQTT_P_MESSAGE_EXPIRY);
-            packet.props.message_expiry = expiry_left_s(m, p->now_ms);
-        }
+    size_t props = scratch->len;
+    if (m->batch)
+        element_put_array(scratch, p->item, p->gateway_id);
+    if (m->batch && !scratch->failed) /* only now does it stay where it is */
+        packet.payload = sl_bytes(scratch->ptr + props, scratch->len - props);
+    packet.props.raw = sl_bytes(scratch->ptr, props);
+    if (l->version == MQTT_V5 && m->expiry_s != SL_MSG_NO_EXPIRY) {
+        mqtt_set(&packet.props, MQTT_P_MESSAGE_EXPIRY);
+        packet.props.message_expiry = longest_left_s(p);
     }
     if (scratch->failed)
         out->failed = true;

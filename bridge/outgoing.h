@@ -20,17 +20,21 @@ struct outgoing_limits {
 #define OUTGOING_SLASHES_MAX_AWS 7
 #define OUTGOING_PROPS_MAX_AWS   8192
 
-/* False when the server can never take the message; ret_reason then says why. Does not look at
- * packet_max. */
+/* False when the server can never take a message with this payload; ret_reason then says why. Does
+ * not look at packet_max. */
 SL_NODISCARD bool outgoing_allowed(const struct outgoing_limits *l, const struct sl_msg *m,
-                                   char *ret_reason, size_t reason_size);
+                                   size_t payload_len, char *ret_reason, size_t reason_size);
+/* What the payload of the PUBLISH takes: an item that may be batched goes as an array, with those
+ * chained to it (element.h). scratch is overwritten. */
+size_t outgoing_payload_len(const struct outbox_item *item, const char *gateway_id,
+                            struct sl_buf *scratch);
 /* The quality of service it goes out with. */
 uint8_t outgoing_qos(const struct outgoing_limits *l, const struct sl_msg *m);
 
 struct outgoing {
-    const struct outbox_item *item;
-    const char *gateway_id; /* first part of sluice-id */
-    uint16_t packet_id;     /* 0 with QoS 0 */
+    const struct outbox_item *item; /* the first of a batch: its array */
+    const char *gateway_id;         /* first part of sluice-id */
+    uint16_t packet_id;             /* 0 with QoS 0 */
     bool dup;
     int64_t now_ms; /* monotonic: what is left of the message's expiry */
 };

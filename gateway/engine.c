@@ -174,6 +174,8 @@ static enum sl_code to_topic(struct rule *r, const struct output *o, struct sl_s
         .expiry_s = o->ttl_s,
         .qos = o->qos,
         .retain = o->retain,
+        .batch = o->batch,
+        .linger_ms = o->linger_ms,
         .mono_ms = from->mono_ms,
         .wall_ms = from->wall_ms,
         .origin = hops_of(from) + 1,

@@ -13,7 +13,8 @@ struct output {
     uint8_t qos;
     bool retain;
     enum outbox_lane lane;
-    uint32_t ttl_s; /* SL_MSG_NO_EXPIRY for none */
+    uint16_t batch, linger_ms; /* as in sl_msg; 0: each output goes by itself */
+    uint32_t ttl_s;            /* SL_MSG_NO_EXPIRY for none */
 };
 
 struct rule {

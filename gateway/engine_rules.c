@@ -1,6 +1,8 @@
 /* engine_rules.c - rules made of the configuration, and taken apart. Runs nothing. */
 #include "engine_private.h"
 
+#include "batch_config.h"
+
 #include <stdlib.h>
 
 static void outputs_free(struct output *o, size_t count)
@@ -44,6 +46,11 @@ static enum sl_code make_output(struct output *o, const struct config_output *c,
     o->qos = c->qos;
     o->retain = c->retain;
     o->ttl_s = ttl_seconds(c->ttl_ms);
+    if (c->kind == CONFIG_TO_CLOUD && c->batch) {
+        const struct bridge_batch limits = batch_of_output(c);
+        o->batch = bridge_batch_key(&limits);
+        o->linger_ms = bridge_batch_linger_ms(&limits);
+    }
     o->lane = OUTBOX_TELEMETRY;
     if (c->lane && !outbox_lane_parse(sl_str(c->lane), &o->lane))
         return sl_fail(err, SL_INVALID, "lane \"%s\" is none of alert, normal, telemetry", c->lane);

@@ -3,6 +3,7 @@
 #include "gateway.h"
 
 #include "access_config.h"
+#include "batch_config.h"
 
 #include "base/log.h"
 
@@ -173,6 +174,7 @@ static void fill_bridge_options(struct gateway *g, struct bridge_options *o)
         .payload_max = c->cloud.max_payload,
         .aws_limits = c->cloud.aws,
         .origin = BROKER_ORIGIN_OUTSIDE,
+        .batch_standard = batch_standard(c),
     };
 }
 
@@ -191,10 +193,17 @@ enum sl_code gateway_open_bridge(struct gateway *g, struct sl_err *err)
                                           c->cloud.subscribe[i].qos };
     struct bridge_options o;
     fill_bridge_options(g, &o);
+    struct bridge_batch *batches;
+    if (!batch_table(c, &batches, &o.batch_count)) {
+        free(subs);
+        return sl_fail(err, SL_NOMEM, "cloud: out of memory");
+    }
+    o.batches = batches;
     o.subscriptions = subs;
     o.subscription_count = count;
     struct bridge_callbacks callbacks = { g, on_cloud_state, on_cloud_message };
     enum sl_code rc = bridge_open(&g->bridge, &o, &callbacks, err);
+    free(batches);
     free(subs);
     return rc;
 }

@@ -3,13 +3,18 @@
 #include "gateway.h"
 
 #include "access_config.h"
+#include "batch_config.h"
 #include "rules_config.h"
 
 #include "base/log.h"
 #include "broker/mqtt.h"
 
+#include <stdlib.h>
+
 /* What takes the old one's place. */
 struct fresh {
+    struct bridge_batch *batches;
+    size_t batch_count;
     struct logins *logins, *web_logins;
     struct engine_rules *rules;
     struct acl *acl; /* NULL: everything is allowed */
@@ -29,6 +34,7 @@ static void log_problems(const struct config_problems *problems, const char *fil
 static void discard(struct fresh *f)
 {
     engine_discard(f->rules);
+    free(f->batches);
     logins_close(f->logins);
     logins_close(f->web_logins);
     acl_unref(f->acl);
@@ -46,6 +52,8 @@ static enum sl_code prepare(struct gateway *g, const struct config *c, struct fr
         rc = access_list(c, &f->acl, err);
     if (rc == SL_OK)
         rc = engine_prepare(g->engine, c, &f->rules, err);
+    if (rc == SL_OK && !batch_table(c, &f->batches, &f->batch_count))
+        rc = sl_fail(err, SL_NOMEM, "rules: out of memory");
     return rc;
 }
 
@@ -74,6 +82,9 @@ static void commit(struct gateway *g, const struct config *c, struct fresh *f)
 {
     struct staying staying = { f->logins, g->logins, c->access.anonymous };
     engine_commit(g->engine, f->rules);
+    if (g->bridge && !bridge_set_batches(g->bridge, f->batches, f->batch_count))
+        LOG_WARN("rules", "out of memory: new limits of batches take effect at the next start");
+    free(f->batches);
     broker_set_acl(g->broker, f->acl); /* first: wills of those who go are held to it */
     acl_unref(f->acl);
     broker_end_clients(g->broker, may_stay, &staying);

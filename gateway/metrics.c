@@ -235,8 +235,11 @@ static void cloud_metrics(struct gateway *g, struct sl_buf *out)
     counter(out, "sluice_cloud_connect_failures_total", "Attempts that failed.",
             s.connect_failures);
     counter(out, "sluice_cloud_published_total",
-            "PUBLISH packets sent to the cloud, repeats included.", s.published);
-    counter(out, "sluice_cloud_acknowledged_total", "Acknowledgements from the cloud.",
+            "Outputs given to the cloud, repeats after a lost link included.", s.published);
+    counter(out, "sluice_cloud_batches_total", "Publishes to the cloud that held a batch.",
+            s.batches);
+    counter(out, "sluice_cloud_batched_total", "Outputs that were in them.", s.batched);
+    counter(out, "sluice_cloud_acknowledged_total", "Outputs that the cloud has acknowledged.",
             s.acknowledged);
     counter(out, "sluice_cloud_received_total", "Messages from the cloud.", s.received);
     counter(out, "sluice_cloud_sent_bytes_total", "Bytes sent to the cloud.", s.bytes_out);

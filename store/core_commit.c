@@ -38,6 +38,13 @@ static const struct entry *first_to_write(const struct lane *l)
     return e && e->taken && older ? NULL : e;
 }
 
+/* Until then the cloud's acknowledgement is waited for; the sender's own wait, for a batch to fill,
+ * comes on top. What stands behind it in its lane waits along. */
+static int64_t spill_at(const struct core *c, const struct entry *e)
+{
+    return e->accepted_ms + c->options.spill_after_ms + e->item.msg->linger_ms;
+}
+
 /* When the first row is due. Others become due while it waits out the commit interval. */
 static int64_t rows_at(const struct core *c)
 {
@@ -51,7 +58,7 @@ static int64_t rows_at(const struct core *c)
             continue; /* without room it waits in memory until something leaves the disk */
         if (at_once(c))
             return INT64_MIN;
-        int64_t due = e->accepted_ms + c->options.spill_after_ms + c->options.commit_interval_ms;
+        int64_t due = spill_at(c, e) + c->options.commit_interval_ms;
         if (due < at)
             at = due;
     }
@@ -130,14 +137,14 @@ static bool rows_reserve(struct group *g, size_t count)
 }
 
 struct gathering {
-    int64_t due; /* messages accepted until then go */
+    int64_t due; /* messages whose time has come until then go */
     size_t rows;
     uint64_t bytes, room;
 };
 
 static bool gather_one(struct core *c, struct gathering *at, struct entry *e)
 {
-    if (e->accepted_ms > at->due || at->rows >= c->group_rows || e->bytes > at->room ||
+    if (spill_at(c, e) > at->due || at->rows >= c->group_rows || e->bytes > at->room ||
         (at->rows > 0 && at->bytes + e->bytes > GROUP_BYTES_MAX))
         return false;
     if (!rows_reserve(&c->group, at->rows + 1))
@@ -153,7 +160,7 @@ static bool gather_one(struct core *c, struct gathering *at, struct entry *e)
 static size_t gather_rows(struct core *c, int64_t now, struct disk_commit *commit)
 {
     uint64_t on_disk = bytes_on_disk(c);
-    struct gathering at = { .due = at_once(c) ? INT64_MAX : now - c->options.spill_after_ms,
+    struct gathering at = { .due = at_once(c) ? INT64_MAX : now,
                             .room = c->bytes_cap > on_disk ? c->bytes_cap - on_disk : 0 };
     for (int i = 0; i < OUTBOX_LANES && !c->deletes_only; i++) {
         if (!first_to_write(&c->lane[i]))

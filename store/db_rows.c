@@ -7,7 +7,8 @@
 /* A wall clock before 2024 was never set. */
 #define WALL_TRUSTED_MS ((int64_t)1704067200000)
 
-enum { FLAG_QOS = 3, FLAG_RETAIN = 4 }; /* bits from 8 on are free for sealed payloads */
+/* Bits 8 to 15 are free for sealed payloads; the key of a batch lies above them. */
+enum { FLAG_QOS = 3, FLAG_RETAIN = 4, FLAG_BATCH_SHIFT = 16 };
 
 enum column {
     C_NUMBER,
@@ -74,7 +75,8 @@ static enum sl_code add_row(struct db *db, const struct disk_append *append, str
                      .mono_ms = m->mono_ms,
                      .boot = db->options.boot,
                      .expiry_s = m->expiry_s,
-                     .flags = (uint32_t)(m->qos & FLAG_QOS) | (m->retain ? FLAG_RETAIN : 0u),
+                     .flags = (uint32_t)(m->qos & FLAG_QOS) | (m->retain ? FLAG_RETAIN : 0u) |
+                              (uint32_t)m->batch << FLAG_BATCH_SHIFT,
                      .topic = sl_msg_topic(m),
                      .props = sl_msg_props(m),
                      .payload = sl_msg_payload(m) };
@@ -264,6 +266,7 @@ static struct sl_msg *message(const struct db *db, const struct row *r)
                                   .expiry_s = r->expiry_s,
                                   .qos = (uint8_t)(r->flags & FLAG_QOS),
                                   .retain = (r->flags & FLAG_RETAIN) != 0,
+                                  .batch = (uint16_t)(r->flags >> FLAG_BATCH_SHIFT),
                                   .mono_ms = mono_of(db, r),
                                   .wall_ms = r->wall_ms };
     return sl_msg_new(&parts);

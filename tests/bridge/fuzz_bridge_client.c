@@ -32,9 +32,10 @@ static void on_acked(void *ctx, struct outbox_item *item)
     done(ctx, item);
 }
 
-static void on_dead(void *ctx, struct outbox_item *item, const char *reason)
+static void on_dead(void *ctx, struct outbox_item *item, const char *reason, bool content)
 {
     assert(reason[0] != '\0');
+    (void)content;
     done(ctx, item);
 }
 

@@ -19,6 +19,7 @@
 #include "script.h"
 
 #include "client.h"
+#include "element.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -51,14 +52,17 @@ struct rig {
 static void on_acked(void *ctx, struct outbox_item *item)
 {
     struct rig *r = ctx;
-    sl_buf_printf(&r->events, "acked %s%" PRIu64 "\n", outbox_lane_name(item->lane), item->number);
+    for (; item; item = element_next(item))
+        sl_buf_printf(&r->events, "acked %s%" PRIu64 "\n", outbox_lane_name(item->lane),
+                      item->number);
 }
 
-static void on_dead(void *ctx, struct outbox_item *item, const char *reason)
+static void on_dead(void *ctx, struct outbox_item *item, const char *reason, bool content)
 {
     struct rig *r = ctx;
-    sl_buf_printf(&r->events, "dead %s%" PRIu64 " %s\n", outbox_lane_name(item->lane), item->number,
-                  reason);
+    for (; item; item = element_next(item))
+        sl_buf_printf(&r->events, "dead %s%" PRIu64 " %s%s\n", outbox_lane_name(item->lane),
+                      item->number, reason, content ? " content" : "");
 }
 
 static bool on_message(void *ctx, const struct mqtt_publish *p)

@@ -185,7 +185,7 @@ static const struct talk {
                                            "ev dead normal1 topic name invalid" },
     { "5: payload format invalid is dead",
       UP5 "srv connack 0 0\npub normal 1 1 a x\nsrv puback 1 99\n"
-          "ev dead normal1 payload format invalid" },
+          "ev dead normal1 payload format invalid content" },
     { "5: quota is tried again, and holds the others back", UP5
       "srv connack 0 0\npub normal 1 1 a x\nout PUBLISH q1 id=1 a x sluice-id=g/normal/1\n"
       "srv puback 1 97\nev -\nstalled 1\nroom no\ndue 1000\nt 1000\n"

@@ -270,12 +270,9 @@ static const struct mistake {
       "\"rules\":[{\"name\":\"r\",\"sql\":\"s\",\"to\":[{\"gpio\":\"door\"}]}]}",
       "2:46: rules[0].to[0].gpio: \"door\" is an input line: its direction is not out" },
     { "batch", RULE("{\"cloud\":\"a\",\"batch\":true}"),
-      "warning: 1:60: rules[0].to[0].batch: batches are not available in this version: every "
-      "output is sent by itself" },
+      "" },
     { "no batch", RULE("{\"cloud\":\"a\",\"batch\":false}"), "" },
     { "batch of a wrong kind", RULE("{\"cloud\":\"a\",\"batch\":1}"),
-      "warning: 1:60: rules[0].to[0].batch: batches are not available in this version: every "
-      "output is sent by itself\n"
       "1:60: rules[0].to[0].batch: expected an object, true or false, found 1" },
 
     /* ---- store ---- */

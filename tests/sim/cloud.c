@@ -78,19 +78,25 @@ static enum outbox_lane lane_of_topic(struct sl_slice topic)
     return lane;
 }
 
-/* "gw/lane/number" among the user properties. */
+/* "gw/lane/number". */
+static uint64_t number_of(struct sl_slice identity, enum outbox_lane lane)
+{
+    char want[64];
+    uint64_t number;
+    int n = snprintf(want, sizeof want, "gw/%s/", outbox_lane_name(lane));
+    must(sl_slice_starts(identity, sl_bytes(want, (size_t)n)));
+    must(sl_u64_parse(sl_bytes(identity.ptr + n, identity.len - (size_t)n), &number));
+    return number;
+}
+
+/* Among the user properties. */
 static uint64_t identity(const struct mqtt_publish *p, enum outbox_lane lane)
 {
     struct mqtt_prop_item item;
     for (struct sl_cursor c = sl_cursor(p->props.raw); mqtt_props_next(&c, &item);) {
         if (item.id != MQTT_P_USER_PROPERTY || !sl_slice_eq(item.key, sl_str("sluice-id")))
             continue;
-        char want[64];
-        int n = snprintf(want, sizeof want, "gw/%s/", outbox_lane_name(lane));
-        must(sl_slice_starts(item.value, sl_bytes(want, (size_t)n)));
-        uint64_t number;
-        must(sl_u64_parse(sl_bytes(item.value.ptr + n, item.value.len - (size_t)n), &number));
-        return number;
+        return number_of(item.value, lane);
     }
     must_say(false, "a message without its identity");
 }
@@ -126,30 +132,110 @@ static void note_identity(struct sim *s, uint32_t id, enum outbox_lane lane, uin
         c->last[lane] = number;
 }
 
-static void note_arrival(struct sim *s, const struct mqtt_publish *p)
+/* number 0: it has none, since the protocol has no place for it. */
+static void note_arrival(struct sim *s, uint32_t id, enum outbox_lane lane, uint64_t number)
 {
-    enum outbox_lane lane = lane_of_topic(p->topic);
-    uint32_t id = sensor_message_of(p->payload);
-    must(id > 0 && id <= s->message_count);
     struct sim_message *m = &s->message[id];
     must(m->wanted & 1u << lane);
-    if (s->cloud.version == MQTT_V5)
-        note_identity(s, id, lane, identity(p, lane));
+    if (number > 0)
+        note_identity(s, id, lane, number);
     s->cloud.publishes++;
     s->cloud.repeats += (unsigned)m->arrived >> lane & 1u;
     m->arrived |= (uint8_t)(1u << lane);
 }
 
 /* Decided when it comes for the first time, and then for good. */
-static bool never(struct sim *s, const struct mqtt_publish *p)
+static bool never(struct sim *s, uint32_t id, enum outbox_lane lane)
 {
-    uint32_t id = sensor_message_of(p->payload);
-    must(id > 0 && id <= s->message_count);
     struct sim_message *m = &s->message[id];
-    uint8_t bit = (uint8_t)(1u << lane_of_topic(p->topic));
+    uint8_t bit = (uint8_t)(1u << lane);
     if (!(m->arrived & bit) && sim_chance(s, s->faults.never))
         m->buried |= bit;
     return (m->buried & bit) != 0;
+}
+
+/* ---- batches ---- */
+
+/* The text between two others. */
+static struct sl_slice between(struct sl_slice text, const char *from, const char *to)
+{
+    const uint8_t *begin = memmem(text.ptr, text.len, from, strlen(from));
+    must(begin);
+    begin += strlen(from);
+    const uint8_t *end = memmem(begin, (size_t)(text.ptr + text.len - begin), to, strlen(to));
+    must(end);
+    return sl_bytes(begin, (size_t)(end - begin));
+}
+
+/* The next element of "[{...},{...}]": what is in them has no braces. */
+static bool next_element(struct sl_slice *rest, struct sl_slice *ret)
+{
+    must(rest->len >= 1);
+    if (rest->ptr[0] == ']') {
+        must(rest->len == 1);
+        return false;
+    }
+    must(rest->ptr[0] == '[' || rest->ptr[0] == ',');
+    const uint8_t *end = memchr(rest->ptr, '}', rest->len);
+    must(end);
+    *ret = sl_bytes(rest->ptr + 1, (size_t)(end - rest->ptr));
+    *rest = sl_bytes(end + 1, (size_t)(rest->ptr + rest->len - end - 1));
+    return true;
+}
+
+struct arrival {
+    uint32_t id;
+    uint64_t number;
+};
+enum { ARRIVALS_MAX = CONFIG_BATCH_COUNT };
+
+/* Each element carries its identity and its time. */
+static unsigned read_batch(struct sim *s, const struct mqtt_publish *p, enum outbox_lane lane,
+                           struct arrival *ret)
+{
+    struct sl_slice rest = p->payload, e;
+    unsigned n = 0;
+    uint64_t ts;
+    while (next_element(&rest, &e)) {
+        must(n < ARRIVALS_MAX);
+        ret[n].id = sensor_message_of(e);
+        ret[n].number = number_of(between(e, "\"sluice-id\":\"", "\""), lane);
+        must(sl_u64_parse(between(e, "\"sluice-ts\":", "}"), &ts) && ts > 0);
+        must(n == 0 || ret[n].number > ret[n - 1].number);
+        n++;
+    }
+    /* What an earlier life has left on disk may find no limits any more but the standard's. */
+    must_say(n >= 1 && n <= (s->lives > 1 ? CONFIG_BATCH_COUNT : s->batch_count),
+             "%u elements in a batch", n);
+    must_say(n == 1 || p->payload.len <= s->batch_bytes, "a batch of %zu bytes", p->payload.len);
+    s->cloud.batches++;
+    s->cloud.batched += n;
+    return n;
+}
+
+static unsigned read_arrivals(struct sim *s, const struct mqtt_publish *p, enum outbox_lane lane,
+                              struct arrival *ret)
+{
+    unsigned n = 1;
+    if (p->payload.len > 0 && p->payload.ptr[0] == '[')
+        n = read_batch(s, p, lane, ret);
+    else
+        ret[0] = (struct arrival){ sensor_message_of(p->payload),
+                                   s->cloud.version == MQTT_V5 ? identity(p, lane) : 0 };
+    for (unsigned i = 0; i < n; i++)
+        must(ret[i].id > 0 && ret[i].id <= s->message_count);
+    return n;
+}
+
+static bool refused_for_good(struct sim *s, const struct arrival *list, unsigned n,
+                             enum outbox_lane lane)
+{
+    bool any = false;
+    for (unsigned i = 0; i < n; i++)
+        any |= never(s, list[i].id, lane);
+    if (any && n > 1)
+        s->reorders = true; /* they are sent again, one by one */
+    return any;
 }
 
 /* The answer to a PUBLISH: whether it counts as taken, too. */
@@ -160,14 +246,18 @@ static void on_publish(struct sim *s, struct link *l, const struct mqtt_frame *f
     must(mqtt_decode_publish(f, s->cloud.version, &p, NULL) == MQTT_RC_SUCCESS);
     must(p.qos == 1);
     struct mqtt_ack ack = { .packet_id = p.packet_id };
+    struct arrival list[ARRIVALS_MAX];
+    enum outbox_lane lane = lane_of_topic(p.topic);
+    unsigned n = read_arrivals(s, &p, lane, list);
     bool five = s->cloud.version == MQTT_V5;
     if (five && sim_chance(s, s->faults.refused)) {
         ack.reason = MQTT_RC_QUOTA_EXCEEDED;
         s->reorders = true;
-    } else if (five && never(s, &p)) {
-        ack.reason = MQTT_RC_TOPIC_NAME_INVALID;
+    } else if (five && refused_for_good(s, list, n, lane)) {
+        ack.reason = n > 1 ? MQTT_RC_PAYLOAD_FORMAT_INVALID : MQTT_RC_TOPIC_NAME_INVALID;
     } else {
-        note_arrival(s, &p);
+        for (unsigned i = 0; i < n; i++)
+            note_arrival(s, list[i].id, lane, list[i].number);
     }
     if (sim_chance(s, s->faults.ack_lost))
         return;

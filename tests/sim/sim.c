@@ -80,20 +80,34 @@ static int64_t wall_of(void *ctx)
 
 /* ---- the process ---- */
 
+/* %s: the options of a batch, or none. */
 static const char rules[] =
     "\"rules\":["
     "{\"name\":\"a\",\"sql\":\"SELECT * FROM 'in/alert'\","
     "\"to\":[{\"cloud\":\"up/alert\",\"lane\":\"alert\"}]},"
     "{\"name\":\"n\",\"sql\":\"SELECT * FROM 'in/normal'\","
-    "\"to\":[{\"cloud\":\"up/normal\",\"lane\":\"normal\"}]},"
+    "\"to\":[{\"cloud\":\"up/normal\",\"lane\":\"normal\"%s}]},"
     "{\"name\":\"t\",\"sql\":\"SELECT id, v FROM 'in/telemetry'\","
-    "\"to\":[{\"cloud\":\"up/telemetry\"}]},"
+    "\"to\":[{\"cloud\":\"up/telemetry\"%s}]},"
     "{\"name\":\"b\",\"sql\":\"SELECT * FROM 'in/both'\",\"to\":["
-    "{\"cloud\":\"up/alert\",\"lane\":\"alert\"},{\"cloud\":\"up/telemetry\"}]},"
+    "{\"cloud\":\"up/alert\",\"lane\":\"alert\"},{\"cloud\":\"up/telemetry\"%s}]},"
     "{\"name\":\"h\",\"sql\":\"SELECT * FROM 'in/hot' WHERE v > 50\","
     "\"to\":[{\"cloud\":\"up/normal\",\"lane\":\"normal\"}]},"
     "{\"name\":\"c\",\"sql\":\"SELECT * FROM 'in/chain'\",\"to\":[{\"local\":\"on/chain\"}]},"
     "{\"name\":\"d\",\"sql\":\"SELECT * FROM 'on/chain'\",\"to\":[{\"cloud\":\"up/telemetry\"}]}]";
+
+/* What is on disk may find other limits after a restart: none of them is above the run's. */
+static void batch_options(struct sim *s, char *to, size_t size)
+{
+    static const unsigned ages_ms[] = { 10, 200, 1000, 3000, 30000 };
+    to[0] = '\0';
+    if (s->batch_count == 0 || sim_chance(s, 300))
+        return;
+    (void)snprintf(to, size, ",\"batch\":{\"max_count\":%u,\"max_bytes\":%u,\"max_age\":\"%ums\"}",
+                   1 + (unsigned)sim_below(s, s->batch_count),
+                   64 + (unsigned)sim_below(s, s->batch_bytes - 63),
+                   ages_ms[sim_below(s, SL_ARRAY_LEN(ages_ms))]);
+}
 
 static struct config *make_config(struct sim *s)
 {
@@ -108,10 +122,16 @@ static struct config *make_config(struct sim *s)
                   "\"store\":{\"max_bytes\":%llu,\"when_full\":\"%s\"},"
                   "\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"cloud\",\"port\":1883,"
                   "\"keep_alive\":\"30s\",\"reconnect\":{\"max\":\"20s\"},"
-                  "\"limits\":{\"publishes_per_second\":%u,\"in_flight\":%u}},%s}",
+                  "\"batch\":{\"max_bytes\":%u},"
+                  "\"limits\":{\"publishes_per_second\":%u,\"in_flight\":%u}},",
                   s->folder, (unsigned long long)bytes,
-                  when_full[s->bounded ? sim_below(s, SL_ARRAY_LEN(when_full)) : 0],
-                  sim_chance(s, 500) ? 20 : 1000, 1 + (unsigned)sim_below(s, 60), rules);
+                  when_full[s->bounded ? sim_below(s, SL_ARRAY_LEN(when_full)) : 0], s->batch_bytes,
+                  sim_chance(s, 500) ? 20 : 1000, 1 + (unsigned)sim_below(s, 60));
+    char batch[3][96];
+    for (int i = 0; i < 3; i++)
+        batch_options(s, batch[i], sizeof batch[i]);
+    sl_buf_printf(&text, rules, batch[0], batch[1], batch[2]);
+    sl_buf_put_str(&text, "}");
     enum sl_code rc = config_parse(sl_buf_slice(&text), "sim", s->folder, &c, &problems);
     must_say(rc == SL_OK, "%s: %s", problems.list[0].path, problems.list[0].text);
     config_problems_free(&problems);
@@ -293,6 +313,8 @@ static void choose_faults(struct sim *s)
         .stop = some(s, 30, 10),
         .clock = some(s, 30, 30),
     };
+    s->batch_count = sim_below(s, 100) < 60 ? 1 + (unsigned)sim_below(s, 200) : 0;
+    s->batch_bytes = 64 + (unsigned)sim_below(s, 5000);
     s->bounded = sim_below(s, 100) < 25;
     s->old_cloud = sim_below(s, 100) < 10;
 }
@@ -372,7 +394,7 @@ static void open_world(struct sim *s, uint64_t seed, bool real_disk)
 }
 
 struct totals {
-    uint64_t messages, publishes, repeats, crashes, lives;
+    uint64_t messages, publishes, repeats, batches, batched, crashes, lives;
 };
 
 static void one_run(uint64_t seed, struct totals *t)
@@ -392,6 +414,8 @@ static void one_run(uint64_t seed, struct totals *t)
     t->messages += s->message_count;
     t->publishes += s->cloud.publishes;
     t->repeats += s->cloud.repeats;
+    t->batches += s->cloud.batches;
+    t->batched += s->cloud.batched;
     t->crashes += s->crashes;
     t->lives += s->lives;
     sl_buf_free(&s->cloud.in);
@@ -414,9 +438,11 @@ int main(int argc, char **argv)
     for (uint64_t seed = first; seed < first + count; seed++)
         one_run(seed, &t);
     printf(
-        "%llu runs, %llu lives, %llu crashes; %llu messages, %llu arrivals, %llu of them repeats\n",
+        "%llu runs, %llu lives, %llu crashes; %llu messages, %llu arrivals, %llu of them repeats; "
+        "%llu batches of %llu\n",
         (unsigned long long)count, (unsigned long long)t.lives, (unsigned long long)t.crashes,
         (unsigned long long)t.messages, (unsigned long long)t.publishes,
-        (unsigned long long)t.repeats);
+        (unsigned long long)t.repeats, (unsigned long long)t.batches,
+        (unsigned long long)t.batched);
     return 0;
 }

@@ -29,6 +29,7 @@ static struct sl_msg *copy_of(const struct sl_msg *m)
                                                              .expiry_s = m->expiry_s,
                                                              .qos = m->qos,
                                                              .retain = m->retain,
+                                                             .batch = m->batch,
                                                              .mono_ms = m->mono_ms,
                                                              .wall_ms = m->wall_ms });
     if (!copy)

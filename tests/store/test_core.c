@@ -110,6 +110,41 @@ static void unacknowledged_it_spills(void **state)
     rig_free(&r);
 }
 
+/* A batch is given the time it takes to fill, and what stands behind it waits along. */
+static void what_lingers_spills_later(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct told told = { 0 };
+    rig_init(&r);
+    start_online(&r);
+    struct sl_msg *m = rig_msg(&r, "a", 10, SL_MSG_NO_EXPIRY);
+    m->batch = 7;
+    m->linger_ms = 1000;
+    assert_true(core_put(r.core, OUTBOX_NORMAL, m, rig_told, &told));
+    sl_msg_unref(m);
+    must_put(&r, OUTBOX_NORMAL, "b", &told);
+    must_put(&r, OUTBOX_ALERT, "c", &told);
+    (void)rig_take(&r, "c");
+    (void)rig_take(&r, "a");
+    rig_pass(&r, 220);
+    assert_int_equal(told.calls, 1); /* the alert, whose lane is its own */
+    rig_pass(&r, 979);
+    assert_int_equal(told.calls, 1);
+    rig_pass(&r, 21);
+    assert_int_equal(told.calls, 3);
+    core_return_all(r.core);
+    core_set_link(r.core, false);
+    m = rig_msg(&r, "d", 10, SL_MSG_NO_EXPIRY);
+    m->linger_ms = 1000;
+    assert_true(core_put(r.core, OUTBOX_NORMAL, m, rig_told, &told));
+    sl_msg_unref(m);
+    rig_pass(&r, 20);
+    assert_int_equal(told.calls, 4); /* no link: nothing waits */
+    rig_check(&r);
+    rig_free(&r);
+}
+
 static void acknowledged_while_it_is_written(void **state)
 {
     (void)state;
@@ -1002,6 +1037,7 @@ int main(void)
         cmocka_unit_test(what_comes_during_a_commit_is_the_next_group),
         cmocka_unit_test(online_nothing_is_written),
         cmocka_unit_test(unacknowledged_it_spills),
+        cmocka_unit_test(what_lingers_spills_later),
         cmocka_unit_test(acknowledged_while_it_is_written),
         cmocka_unit_test(acknowledged_while_a_commit_fails),
         cmocka_unit_test(lanes_by_rank_then_first_come),

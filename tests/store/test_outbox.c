@@ -170,6 +170,7 @@ static bool put_bytes(struct place *p, enum outbox_lane lane, const char *topic,
                                            .expiry_s = 3600,
                                            .qos = 1,
                                            .retain = true,
+                                           .batch = 54321,
                                            .mono_ms = sl_mono_ms(&sl_clock_system),
                                            .wall_ms = sl_wall_ms(&sl_clock_system) });
     free(payload);
@@ -230,6 +231,7 @@ static void it_waits_over_a_restart(void **state)
     assert_memory_equal(sl_msg_props(item->msg).ptr, "\x26\x00\x01\x61\x00\x01\x62", 7);
     assert_int_equal(item->msg->qos, 1);
     assert_true(item->msg->retain);
+    assert_int_equal(item->msg->batch, 54321);
     assert_int_equal(item->msg->expiry_s, 3600);
     assert_in_range(item->msg->wall_ms, before, before + WAIT_MS_MAX);
     assert_in_range(item->msg->mono_ms, sl_mono_ms(&sl_clock_system) - WAIT_MS_MAX,

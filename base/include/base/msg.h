@@ -21,12 +21,15 @@ struct sl_msg {
         waiting; /* queues that it waits in: counted by the broker, which bounds their memory */
     uint16_t topic_len;
     uint16_t sender_len;
-    uint8_t qos;     /* as published */
-    bool retain;     /* as published */
-    int64_t mono_ms; /* when it was accepted, monotonic: ages and expiry */
-    int64_t wall_ms; /* when it was accepted, wall clock: timestamps */
-    uint64_t origin; /* who published it (No Local); 0 for the gateway itself */
-    uint8_t data[];  /* topic, props, payload, sender */
+    uint8_t qos; /* as published */
+    bool retain; /* as published */
+    uint16_t
+        batch; /* to the cloud: key of the limits within which it may share a packet; 0: alone */
+    uint16_t linger_ms; /* that long the sender may hold it back for that, before it goes to disk */
+    int64_t mono_ms;    /* when it was accepted, monotonic: ages and expiry */
+    int64_t wall_ms;    /* when it was accepted, wall clock: timestamps */
+    uint64_t origin;    /* who published it (No Local); 0 for the gateway itself */
+    uint8_t data[];     /* topic, props, payload, sender */
 };
 
 /* What a new message is made of. Slices are copied. */
@@ -38,6 +41,7 @@ struct sl_msg_parts {
     uint32_t expiry_s;       /* SL_MSG_NO_EXPIRY for none */
     uint8_t qos;
     bool retain;
+    uint16_t batch, linger_ms;
     int64_t mono_ms, wall_ms;
     uint64_t origin;
 };

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/msg.h"
+#include "bridge/batch.h"
 #include "store/outbox.h"
 
 #include <uv.h>
@@ -58,6 +59,11 @@ struct bridge_options {
     uint64_t origin;             /* of messages that come from the cloud */
     const struct bridge_subscription *subscriptions;
     size_t subscription_count;
+    /* Limits of the outputs that may be batched; the standard is for those of an earlier
+     * configuration that are in no table any more. */
+    struct bridge_batch batch_standard;
+    const struct bridge_batch *batches;
+    size_t batch_count;
 };
 
 struct bridge_status {
@@ -66,8 +72,10 @@ struct bridge_status {
                               an outage */
     char cause[64];        /* short and stable: "connack-refused", "tls", "dns", "keep-alive" ... */
     char error[384];       /* the last failure: what happened and what to do; "" after success */
+    /* published, acknowledged and dead count outputs; batches the packets that held `batched` of
+     * them. */
     uint64_t connects, connect_failures, published, acknowledged, received, dead, bytes_out,
-        bytes_in;
+        bytes_in, batches, batched;
     uint32_t in_flight;
     int64_t round_trip_ms;    /* smoothed publish-to-acknowledgement */
     int64_t next_attempt_ms;  /* until the next try, while in back-off */
@@ -98,6 +106,9 @@ SL_NODISCARD enum sl_code bridge_open(struct bridge **ret, const struct bridge_o
 /* Stop: no new publishes, wait up to grace_ms for acknowledgements, DISCONNECT, then closed(ctx)
  * from the loop. */
 void bridge_close(struct bridge *b, int64_t grace_ms, void (*closed)(void *ctx), void *ctx);
+/* Other limits, after a reload; copied. False when memory is out: the old ones stay. */
+SL_NODISCARD bool bridge_set_batches(struct bridge *b, const struct bridge_batch *batches,
+                                     size_t count);
 void bridge_get_status(const struct bridge *b, struct bridge_status *ret);
 
 #endif

@@ -40,6 +40,8 @@ struct config_acl {
 
 enum config_output_kind { CONFIG_TO_CLOUD, CONFIG_TO_LOCAL, CONFIG_TO_GPIO };
 
+#define CONFIG_BATCH_COUNT 500 /* max_count of a batch that does not say */
+
 struct config_output {
     enum config_output_kind kind;
     char *target; /* topic template, or the GPIO line's name */

@@ -1,0 +1,506 @@
+/* test_bridge_batches.c - outputs as elements of batches, what joins which batch, and when it goes.
+ */
+#include "batches.h"
+#include "element.h"
+#include "json_kind.h"
+#include "outgoing.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* ---- JSON ---- */
+
+static void kinds_of_json(void **state)
+{
+    static const struct {
+        const char *text;
+        enum json_kind kind;
+    } rows[] = {
+        { "{}", JSON_EMPTY_OBJECT },
+        { " { \n} ", JSON_EMPTY_OBJECT },
+        { "{\"a\":1}", JSON_OBJECT },
+        { "{\"a\":{\"b\":[{},[],{\"c\":null}]},\"d\":\"}\"}", JSON_OBJECT },
+        { " {\"a\" : [ 1 , 2 ] } ", JSON_OBJECT },
+        { "[]", JSON_OTHER },
+        { "[[],[1,[2]],{}]", JSON_OTHER },
+        { "21.5", JSON_OTHER },
+        { "-0", JSON_OTHER },
+        { "1e-9", JSON_OTHER },
+        { "0.5E+2", JSON_OTHER },
+        { "\"a\\u00e9\\n\\\"\"", JSON_OTHER },
+        { "true", JSON_OTHER },
+        { "false", JSON_OTHER },
+        { "null", JSON_OTHER },
+        { "\"\xc3\xa9\"", JSON_OTHER },
+        { "", JSON_NONE },
+        { " ", JSON_NONE },
+        { "{", JSON_NONE },
+        { "}", JSON_NONE },
+        { "{}}", JSON_NONE },
+        { "{}{}", JSON_NONE },
+        { "{\"a\"}", JSON_NONE },
+        { "{\"a\":}", JSON_NONE },
+        { "{\"a\":1,}", JSON_NONE },
+        { "{a:1}", JSON_NONE },
+        { "{'a':1}", JSON_NONE },
+        { "{\"a\":1 \"b\":2}", JSON_NONE },
+        { "[1,]", JSON_NONE },
+        { "[1", JSON_NONE },
+        { "[1}", JSON_NONE },
+        { "{\"a\":1]", JSON_NONE },
+        { "01", JSON_NONE },
+        { "1.", JSON_NONE },
+        { ".5", JSON_NONE },
+        { "+1", JSON_NONE },
+        { "-", JSON_NONE },
+        { "1e", JSON_NONE },
+        { "NaN", JSON_NONE },
+        { "tru", JSON_NONE },
+        { "truely", JSON_NONE },
+        { "\"a", JSON_NONE },
+        { "\"\\x\"", JSON_NONE },
+        { "\"\\u12g4\"", JSON_NONE },
+        { "\"\\u12", JSON_NONE },
+        { "\"\n\"", JSON_NONE },
+        { "\"\xff\"", JSON_NONE },
+        { "hello", JSON_NONE },
+        { "\xef\xbb\xbf{}", JSON_NONE },
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++)
+        if (json_kind(sl_str(rows[i].text)) != rows[i].kind)
+            fail_msg("%s", rows[i].text);
+}
+
+static void deep_json_ends(void **state)
+{
+    char text[4 * JSON_DEPTH_MAX];
+    (void)state;
+    memset(text, '[', sizeof text);
+    assert_int_equal(json_kind(sl_bytes(text, sizeof text)), JSON_NONE);
+    memset(text + JSON_DEPTH_MAX, ']', JSON_DEPTH_MAX);
+    assert_int_equal(json_kind(sl_bytes(text, (size_t)2 * JSON_DEPTH_MAX)), JSON_OTHER);
+    memset(text, '[', JSON_DEPTH_MAX + 2); /* an empty one at the bottom opens nothing */
+    memset(text + JSON_DEPTH_MAX + 2, ']', JSON_DEPTH_MAX + 2);
+    assert_int_equal(json_kind(sl_bytes(text, (size_t)2 * JSON_DEPTH_MAX + 4)), JSON_NONE);
+}
+
+/* ---- elements ---- */
+
+static struct sl_msg *message(const char *topic, struct sl_slice payload, uint16_t batch)
+{
+    struct sl_msg *m = sl_msg_new(&(struct sl_msg_parts){ .topic = sl_str(topic),
+                                                          .payload = payload,
+                                                          .qos = 1,
+                                                          .expiry_s = SL_MSG_NO_EXPIRY,
+                                                          .batch = batch,
+                                                          .mono_ms = 1000,
+                                                          .wall_ms = 1700000000123 });
+    assert_non_null(m);
+    return m;
+}
+
+static void elements(void **state)
+{
+#define ID ",\"sluice-id\":\"g\\\"1/alert/7\",\"sluice-ts\":1700000000123}"
+    static const struct {
+        const char *payload, *element;
+    } rows[] = {
+        { "{}", "{\"sluice-id\":\"g\\\"1/alert/7\",\"sluice-ts\":1700000000123}" },
+        { " {\"a\":1} \n", "{\"a\":1" ID },
+        { "{\"a\":{}}", "{\"a\":{}" ID },
+        { "{\"sluice-id\":\"mine\"}", "{\"sluice-id\":\"mine\"" ID }, /* the last one counts */
+        { "21.5", "{\"value\":21.5" ID },
+        { "[1,2]", "{\"value\":[1,2]" ID },
+        { "null", "{\"value\":null" ID },
+        { "\"x\"", "{\"value\":\"x\"" ID },
+        { "hello", "{\"base64\":\"aGVsbG8=\"" ID },
+        { "", "{\"base64\":\"\"" ID },
+        { "{\"a\":1", "{\"base64\":\"eyJhIjox\"" ID },
+    };
+#undef ID
+    (void)state;
+    for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
+        struct sl_buf out = { 0 };
+        struct outbox_item item = { .msg = message("t", sl_str(rows[i].payload), 1),
+                                    .lane = OUTBOX_ALERT,
+                                    .number = 7 };
+        element_put(&out, &item, "g\"1");
+        assert_string_equal(sl_buf_cstr(&out), rows[i].element);
+        sl_buf_free(&out);
+        sl_msg_unref(item.msg);
+    }
+}
+
+static void an_element_without_time(void **state)
+{
+    struct sl_buf out = { 0 };
+    struct outbox_item item = { .msg = message("t", sl_str("{}"), 1),
+                                .lane = OUTBOX_NORMAL,
+                                .number = 1 };
+    (void)state;
+    item.msg->wall_ms = 0;
+    element_put(&out, &item, "g");
+    assert_string_equal(sl_buf_cstr(&out), "{\"sluice-id\":\"g/normal/1\"}");
+    sl_buf_free(&out);
+    sl_msg_unref(item.msg);
+}
+
+/* ---- what joins which ---- */
+
+#define ITEMS_MAX 64
+
+struct rig {
+    struct batches b;
+    struct outbox_item items[ITEMS_MAX];
+    size_t count;
+    char out[1024]; /* "1+2 3": a batch of 1 and 2, then 3 */
+};
+
+static const struct bridge_batch small = { .max_bytes = 200, .max_count = 3, .max_age_ms = 1000 };
+static const struct bridge_batch standard = { .max_bytes = 5000,
+                                              .max_count = 2,
+                                              .max_age_ms = 500 };
+
+static void rig_init(struct rig *r)
+{
+    memset(r, 0, sizeof *r);
+    batches_init(&r->b, "g", &standard);
+    assert_true(batches_set_rules(&r->b, &small, 1));
+}
+
+static void rig_free(struct rig *r)
+{
+    for (size_t i = 0; i < r->count; i++)
+        sl_msg_unref(r->items[i].msg);
+    batches_free(&r->b);
+}
+
+static struct outbox_item *new_item(struct rig *r, const char *topic, uint16_t batch)
+{
+    assert_true(r->count < ITEMS_MAX);
+    struct outbox_item *item = &r->items[r->count++];
+    *item = (struct outbox_item){ .msg = message(topic, sl_str("{\"v\":1}"), batch),
+                                  .lane = OUTBOX_TELEMETRY,
+                                  .number = r->count };
+    return item;
+}
+
+static void drain(struct rig *r, int64_t now)
+{
+    size_t at = strlen(r->out);
+    for (struct outbox_item *first; (first = batches_next(&r->b, now));)
+        for (const struct outbox_item *item = first; item; item = element_next(item))
+            at += (size_t)snprintf(r->out + at, sizeof r->out - at, "%s%llu",
+                                   item != first ? "+"
+                                   : at          ? " "
+                                                 : "",
+                                   (unsigned long long)item->number);
+}
+
+static void put(struct rig *r, struct outbox_item *item, int64_t now)
+{
+    drain(r, now);
+    batches_put(&r->b, item, now);
+    drain(r, now);
+}
+
+/* One letter an output, at the given time: a, b topics that batch; A, B the same topics, which do
+ * not; x topic a with other limits; r topic a retained; q topic a with QoS 0; l topic a in another
+ * lane; e topic a with a ttl; ! all is closed. */
+static void joining(void **state)
+{
+    static const struct {
+        const char *name, *puts, *at_once, *later;
+    } rows[] = {
+        { "waits for company", "a", "", "1" },
+        { "two of a kind", "aa", "", "1+2" },
+        { "max_count closes", "aaa", "1+2+3", "" },
+        { "and the next begins anew", "aaaa", "1+2+3", " 4" },
+        { "topics are apart", "abab", "", "1+3 2+4" },
+        { "what does not batch goes at once", "A", "1", "" },
+        { "... but behind its topic's batch", "aaA", "1+2 3", "" },
+        { "... which no other topic minds", "aB", "2", " 1" },
+        { "other limits", "ax", "1", " 2" },
+        { "standard limits for an unknown key", "xx", "1+2", "" },
+        { "retained", "ar", "1", " 2" },
+        { "another QoS", "aq", "1", " 2" },
+        { "another lane", "ala", "", "2 1+3" },
+        { "with a ttl", "ae", "1", " 2" },
+        { "closing all", "aab!", "1+2 3", "" },
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
+        struct rig r;
+        uint16_t key = bridge_batch_key(&small);
+        rig_init(&r);
+        for (const char *p = rows[i].puts; *p; p++) {
+            if (*p == '!') {
+                batches_close_all(&r.b);
+                drain(&r, 1000);
+                continue;
+            }
+            const char *topic = *p == 'b' || *p == 'B' ? "b" : "a";
+            bool plain = *p == 'A' || *p == 'B';
+            struct outbox_item *item = new_item(&r, topic, plain ? 0 : *p == 'x' ? 9 : key);
+            item->msg->retain = *p == 'r';
+            item->msg->qos = *p != 'q';
+            item->lane = *p == 'l' ? OUTBOX_NORMAL : OUTBOX_TELEMETRY;
+            if (*p == 'e')
+                item->msg->expiry_s = 60;
+            put(&r, item, 1000);
+        }
+        if (strcmp(r.out, rows[i].at_once) != 0)
+            fail_msg("%s: \"%s\" at once", rows[i].name, r.out);
+        size_t at = strlen(r.out);
+        drain(&r, 100000);
+        if (strcmp(r.out + at, rows[i].later) != 0)
+            fail_msg("%s: \"%s\" later", rows[i].name, r.out + at);
+        assert_true(batches_empty(&r.b));
+        rig_free(&r);
+    }
+}
+
+static void bytes_close(void **state)
+{
+    struct rig r;
+    struct sl_buf out = { 0 };
+    (void)state;
+    rig_init(&r);
+    uint16_t key = bridge_batch_key(&small);
+    put(&r, new_item(&r, "a", key), 1000);
+    element_put_array(&out, &r.items[0], "g");
+    size_t one = out.len; /* "[" element "]" */
+    sl_buf_free(&out);
+    struct bridge_batch limits = { (uint32_t)(2 * one - 1), 100, 1000 };
+    assert_true(batches_set_rules(&r.b, &limits, 1));
+    key = bridge_batch_key(&limits);
+    drain(&r, 100000);
+    for (int i = 0; i < 3; i++)
+        put(&r, new_item(&r, "a", key), 1000);
+    assert_string_equal(r.out, "1 2+3"); /* exactly max_bytes: it is full */
+    limits.max_bytes--;
+    assert_true(batches_set_rules(&r.b, &limits, 1));
+    key = bridge_batch_key(&limits);
+    put(&r, new_item(&r, "a", key), 1000);
+    put(&r, new_item(&r, "a", key), 1000);
+    assert_string_equal(r.out,
+                        "1 2+3 4 5"); /* 4 was another key's; one byte less: 6 does not fit */
+    limits.max_bytes = (uint32_t)one - 1;
+    assert_true(batches_set_rules(&r.b, &limits, 1));
+    put(&r, new_item(&r, "b", bridge_batch_key(&limits)), 1000);
+    assert_string_equal(r.out, "1 2+3 4 5 7"); /* larger than a batch may be: alone, at once */
+    rig_free(&r);
+}
+
+static void the_server_limits_too(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    struct bridge_batch limits = { 100000, 100, 1000 };
+    assert_true(batches_set_rules(&r.b, &limits, 1));
+    batches_set_room(&r.b, 200, SIZE_MAX);
+    for (int i = 0; i < 4; i++)
+        put(&r, new_item(&r, "a", bridge_batch_key(&limits)), 1000);
+    assert_string_equal(r.out, "1+2+3"); /* of 62 bytes each */
+    drain(&r, 100000);
+    batches_set_room(&r.b, 100000, 200);
+    for (int i = 0; i < 3; i++)
+        put(&r, new_item(&r, "a", bridge_batch_key(&limits)), 1000);
+    assert_string_equal(r.out, "1+2+3 4 5+6");
+    rig_free(&r);
+}
+
+static void ages(void **state)
+{
+    static const struct {
+        const char *name;
+        int64_t accepted, put, due;
+        uint32_t ttl_s;
+    } rows[] = {
+        { "from the acceptance of the first", 1000, 1000, 2000, SL_MSG_NO_EXPIRY },
+        { "what it has waited for counts", 1000, 1700, 2000, SL_MSG_NO_EXPIRY },
+        { "a backlog gathers for a moment", 1000, 90000, 90050, SL_MSG_NO_EXPIRY },
+        { "nearly a backlog", 1000, 1990, 2040, SL_MSG_NO_EXPIRY },
+        { "the clock of another boot", -90000000, 1000, 1050, SL_MSG_NO_EXPIRY },
+        { "not past its ttl", 1000, 1000, 1000, 1 },
+        { "a long ttl changes nothing", 1000, 1000, 2000, 100 },
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
+        struct rig r;
+        rig_init(&r);
+        struct outbox_item *item = new_item(&r, "a", bridge_batch_key(&small));
+        item->msg->mono_ms = rows[i].accepted;
+        item->msg->expiry_s = rows[i].ttl_s;
+        batches_put(&r.b, item, rows[i].put);
+        if (batches_due(&r.b) != rows[i].due)
+            fail_msg("%s: due at %lld", rows[i].name, (long long)batches_due(&r.b));
+        assert_true(rows[i].due <= rows[i].put || !batches_next(&r.b, rows[i].due - 1));
+        assert_ptr_equal(batches_next(&r.b, rows[i].due), item);
+        assert_true(batches_due(&r.b) == BATCHES_NEVER);
+        rig_free(&r);
+    }
+}
+
+static void open_ones_are_bounded(void **state)
+{
+    struct rig r;
+    char topic[16];
+    (void)state;
+    rig_init(&r);
+    for (int i = 0; i <= BATCHES_OPEN_MAX; i++) {
+        (void)snprintf(topic, sizeof topic, "t/%d", i);
+        put(&r, new_item(&r, topic, bridge_batch_key(&small)), 1000);
+    }
+    assert_string_equal(r.out, "1"); /* the oldest made room */
+    batches_close_all(&r.b);
+    r.out[0] = '\0';
+    drain(&r, 1000);
+    assert_true(strncmp(r.out, "2 3 4 ", 6) == 0);
+    rig_free(&r);
+}
+
+static void a_split_batch_goes_one_by_one(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    uint16_t key = bridge_batch_key(&small);
+    for (int i = 0; i < 5; i++)
+        batches_put(&r.b, new_item(&r, "a", key), 1000);
+    struct outbox_item *first = batches_next(&r.b, 1000);
+    assert_ptr_equal(first, &r.items[0]);
+    struct outbox_item *second = batches_next(&r.b, 100000);
+    assert_int_equal(second->number, 4);
+    batches_split(&r.b, first);
+    batches_split(&r.b, second);
+    assert_int_equal(batches_due(&r.b), 0);
+    drain(&r, 1000);
+    assert_string_equal(r.out, "1 2 3 4 5");
+    batches_split(&r.b, &r.items[0]);
+    batches_forget(&r.b);
+    assert_true(batches_empty(&r.b));
+    rig_free(&r);
+}
+
+/* ---- keys ---- */
+
+static void the_smaller_limits_of_one_key(void **state)
+{
+    struct bridge_batch a = { 1000, 1, 1000 }, b = { 0 };
+    (void)state;
+    for (uint32_t bytes = 64; bytes < 4000000 && b.max_bytes == 0; bytes++) {
+        struct bridge_batch other = { bytes, 900, 50 };
+        if (bridge_batch_key(&other) == bridge_batch_key(&a))
+            b = other;
+    }
+    assert_true(b.max_bytes > 0);
+    struct bridge_batch both[] = { a, b, small };
+    struct rig r;
+    rig_init(&r);
+    assert_true(batches_set_rules(&r.b, both, 3));
+    assert_int_equal(r.b.rule_count, 2);
+    assert_int_equal(r.b.rules[0].limits.max_count, 1);
+    assert_int_equal(r.b.rules[0].limits.max_age_ms, 50);
+    assert_int_equal(r.b.rules[0].limits.max_bytes, b.max_bytes < 1000 ? b.max_bytes : 1000);
+    rig_free(&r);
+}
+
+static void keys_are_never_zero(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 200000; i++)
+        assert_true(bridge_batch_key(&(struct bridge_batch){ i, i % 977, i * 7 }) != 0);
+}
+
+static void lingering(void **state)
+{
+    (void)state;
+    assert_int_equal(bridge_batch_linger_ms(&(struct bridge_batch){ 1, 1, 1000 }), 1000);
+    assert_int_equal(bridge_batch_linger_ms(&(struct bridge_batch){ 1, 1, 2000 }), 2000);
+    assert_int_equal(bridge_batch_linger_ms(&(struct bridge_batch){ 1, 1, 2001 }), 0);
+    assert_int_equal(bridge_batch_linger_ms(&(struct bridge_batch){ 1, 1, 3600000 }), 0);
+}
+
+/* ---- on the wire ---- */
+
+static void encode(enum mqtt_version v, struct rig *r, struct sl_buf *wire,
+                   struct mqtt_publish *ret)
+{
+    struct sl_buf scratch = { 0 };
+    const struct outgoing_limits l = {
+        .version = v, .payload_max = 1000, .packet_max = UINT32_MAX, .qos_max = 1, .retain = true
+    };
+    struct outgoing p = {
+        .item = &r->items[0], .gateway_id = "g", .packet_id = 5, .now_ms = 11000
+    };
+    assert_true(outgoing_encode(wire, &scratch, &l, &p));
+    struct sl_cursor in = sl_cursor(sl_buf_slice(wire));
+    struct mqtt_frame f;
+    assert_int_equal(mqtt_frame_next(&in, UINT32_MAX, &f, NULL), MQTT_FRAME_OK);
+    assert_int_equal(mqtt_decode_publish(&f, v, ret, NULL), MQTT_RC_SUCCESS);
+    sl_buf_free(&scratch);
+}
+
+static void a_batch_on_the_wire(void **state)
+{
+    static const char want[] =
+        "[{\"v\":1,\"sluice-id\":\"g/telemetry/1\",\"sluice-ts\":1700000000123},"
+        "{\"v\":1,\"sluice-id\":\"g/telemetry/2\",\"sluice-ts\":1700000000123}]";
+    (void)state;
+    for (int old = 0; old < 2; old++) {
+        struct rig r;
+        struct sl_buf wire = { 0 }, scratch = { 0 };
+        struct mqtt_publish p;
+        rig_init(&r);
+        struct outbox_item *a = new_item(&r, "a", 1), *b = new_item(&r, "a", 1);
+        a->sender_data = b;
+        a->msg->expiry_s = 60;
+        b->msg->expiry_s = 70;
+        encode(old ? MQTT_V311 : MQTT_V5, &r, &wire, &p);
+        assert_int_equal(p.payload.len, sizeof want - 1);
+        assert_memory_equal(p.payload.ptr, want, sizeof want - 1);
+        assert_int_equal(outgoing_payload_len(a, "g", &scratch), sizeof want - 1);
+        if (!old) {
+            struct sl_cursor at = sl_cursor(p.props.raw);
+            struct mqtt_prop_item item = { 0 };
+            unsigned found = 0;
+            while (mqtt_props_next(&at, &item))
+                found += item.id == MQTT_P_USER_PROPERTY &&
+                         sl_slice_eq(item.key, sl_str("sluice-batch")) &&
+                         sl_slice_eq(item.value, sl_str("2"));
+            assert_int_equal(found, 1);
+            assert_int_equal(p.props.message_expiry, 60); /* 70 less the 10 that have passed */
+        }
+        sl_buf_free(&scratch);
+        sl_buf_free(&wire);
+        rig_free(&r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kinds_of_json),
+        cmocka_unit_test(deep_json_ends),
+        cmocka_unit_test(elements),
+        cmocka_unit_test(an_element_without_time),
+        cmocka_unit_test(joining),
+        cmocka_unit_test(bytes_close),
+        cmocka_unit_test(the_server_limits_too),
+        cmocka_unit_test(ages),
+        cmocka_unit_test(open_ones_are_bounded),
+        cmocka_unit_test(a_split_batch_goes_one_by_one),
+        cmocka_unit_test(the_smaller_limits_of_one_key),
+        cmocka_unit_test(keys_are_never_zero),
+        cmocka_unit_test(lingering),
+        cmocka_unit_test(a_batch_on_the_wire),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
