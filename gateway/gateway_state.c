@@ -25,29 +25,34 @@ static_assert((int)STATE_META == (int)BROKER_ROW_META &&
 static bool on_put(void *ctx, enum broker_row kind, struct sl_slice key, struct sl_slice head,
                    struct sl_slice tail)
 {
-    return state_put(ctx, (enum state_kind)kind, key, head, tail);
+    struct gateway *g = ctx;
+    if (state_waiting_bytes(g->state) > STATE_MEMORY / 2)
+        broker_pause_publisher(g->broker); /* faster than the disk: wait rather than refuse */
+    return state_put(g->state, (enum state_kind)kind, key, head, tail);
 }
 
 static bool on_remove(void *ctx, enum broker_row kind, struct sl_slice key)
 {
-    return state_remove(ctx, (enum state_kind)kind, key);
+    struct gateway *g = ctx;
+    return state_remove(g->state, (enum state_kind)kind, key);
 }
 
 static bool on_remove_range(void *ctx, enum broker_row kind, struct sl_slice from,
                             struct sl_slice to)
 {
-    return state_remove_range(ctx, (enum state_kind)kind, from, to);
+    struct gateway *g = ctx;
+    return state_remove_range(g->state, (enum state_kind)kind, from, to);
 }
 
 static bool on_when_safe(void *ctx, broker_safe_fn *fn, void *fn_ctx)
 {
-    return state_when_safe(ctx, fn, fn_ctx);
+    struct gateway *g = ctx;
+    return state_when_safe(g->state, fn, fn_ctx);
 }
 
 struct broker_persistence gateway_persistence(struct gateway *g)
 {
-    return (struct broker_persistence){ g->state, on_put, on_remove, on_remove_range,
-                                        on_when_safe };
+    return (struct broker_persistence){ g, on_put, on_remove, on_remove_range, on_when_safe };
 }
 
 /* ---- opening ---- */
