@@ -12,8 +12,6 @@ static const struct {
 } rows[] = {
     { "store.encryption_key", NULL, false,
       "encryption is not available in this version: payloads would lie on the disk as they are" },
-    { "store.when_full", "thin", true,
-      "thinning is not available in this version: the oldest messages are dropped instead" },
     { "cloud.provisioning", NULL, true,
       "fleet provisioning is not available in this version: cert and key must be there" },
     { "cloud.shadow", NULL, true, "shadows are not available in this version" },

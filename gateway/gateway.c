@@ -21,6 +21,7 @@
 enum {
     SECOND_MS = 1000,
     STORE_EVERY_MS = 10000,
+    HOUR_MS = 3600000,
     LOCK_WAIT_MS = 2000,
     LOCK_NAP_MS = 20,
     STOP_MS = 4500,
@@ -73,6 +74,22 @@ static void watch_disk(struct gateway *g, const struct outbox_stats *s)
     g->disk_was_ok = s->disk_ok;
 }
 
+/* The first loss by thinning of each hour is told; how much went is in the ledger. */
+static void watch_thinning(struct gateway *g, const struct outbox_stats *s, int64_t now)
+{
+    uint64_t thinned = s->lane[OUTBOX_TELEMETRY].loss[OUTBOX_LOST_THINNED].count;
+    if (g->thin_passes == s->thin_passes ||
+        (g->told_thin_ms != 0 && now < g->told_thin_ms + HOUR_MS))
+        return;
+    g->thin_passes = s->thin_passes;
+    g->told_thin_ms = now;
+    LOG_WARN(
+        "store",
+        "store.max_bytes is reached: the resolution of the oldest telemetry was halved, topic by "
+        "topic (%llu messages thinned out so far)",
+        (unsigned long long)thinned);
+}
+
 static void on_second(uv_timer_t *t)
 {
     struct gateway *g = t->data;
@@ -90,6 +107,7 @@ static void on_second(uv_timer_t *t)
     }
     history_add(&g->history, &sample);
     watch_disk(g, &s);
+    watch_thinning(g, &s, sample.mono_ms);
     if (!g->trimmed)
         footprint_trim();
     g->trimmed = true;

@@ -59,6 +59,8 @@ struct gateway {
     bool anonymous;       /* access.anonymous; config keeps what it was at the start */
     bool disk_was_ok, told_set_aside;
     bool state_was_ok, told_state_set_aside;
+    uint64_t thin_passes; /* that were looked at */
+    int64_t told_thin_ms; /* monotonic; 0: never */
     bool trimmed;         /* what starting needed was given back */
     bool parts_closed;    /* the last step of stopping is done */
     char cloud_line[512]; /* what was last logged of the cloud */

@@ -49,7 +49,7 @@ static void on_cloud_message(void *ctx, struct sl_msg *m)
 enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err)
 {
     static const enum outbox_when_full when_full[] = {
-        [CONFIG_THIN] = OUTBOX_DROP_OLDEST,
+        [CONFIG_THIN] = OUTBOX_THIN,
         [CONFIG_DROP_OLDEST] = OUTBOX_DROP_OLDEST,
         [CONFIG_DROP_NEWEST] = OUTBOX_DROP_NEWEST,
         [CONFIG_REFUSE] = OUTBOX_REFUSE,

@@ -140,7 +140,7 @@ static void add_lane(cJSON *lanes, enum outbox_lane which, const struct outbox_l
 }
 
 struct store_totals {
-    uint64_t messages, bytes, dropped;
+    uint64_t messages, bytes, dropped, thinned;
     int64_t oldest_ms;
 };
 
@@ -151,7 +151,8 @@ static struct store_totals totals_of(const struct outbox_stats *s)
         const struct outbox_lane_stats *l = &s->lane[i];
         t.messages += l->waiting;
         t.bytes += l->waiting_bytes;
-        t.dropped += l->lost - l->loss[OUTBOX_LOST_DEAD].count;
+        t.thinned += l->loss[OUTBOX_LOST_THINNED].count;
+        t.dropped += l->lost - l->loss[OUTBOX_LOST_DEAD].count - l->loss[OUTBOX_LOST_THINNED].count;
         if (l->oldest_wall_ms && (!t.oldest_ms || l->oldest_wall_ms < t.oldest_ms))
             t.oldest_ms = l->oldest_wall_ms;
     }
@@ -165,7 +166,7 @@ static void fill_store(const struct outbox_stats *s, cJSON *o)
     add_uint(o, "bytes", t.bytes);
     add_int(o, "oldest_ms", t.oldest_ms);
     add_uint(o, "dropped", t.dropped);
-    add_uint(o, "thinned", 0);
+    add_uint(o, "thinned", t.thinned);
     add_uint(o, "dead", s->dead);
 }
 

@@ -79,6 +79,8 @@ void core_free(struct core *c)
         free(c->lane[i].read_rows);
     }
     free_list(&c->letters);
+    thin_topics_free(&c->thin.topics);
+    free(c->thin.rows);
     free(c->gone.v);
     free(c->group.gone.v);
     free(c->group.rows);
@@ -286,7 +288,8 @@ static void lane_stats(const struct lane *l, struct outbox_lane_stats *ret)
 void core_get_stats(const struct core *c, struct outbox_stats *ret)
 {
     *ret =
-        (struct outbox_stats){ .in_flight = c->in_flight,
+        (struct outbox_stats){ .thin_passes = c->thin.passes,
+                               .in_flight = c->in_flight,
                                .commits = c->commits,
                                .rows_written = c->rows_written,
                                .bytes_written_estimate = c->bytes_written_before + c->bytes_written,
@@ -324,7 +327,7 @@ int64_t core_next_wake(const struct core *c)
     for (int i = 0; i < OUTBOX_LANES; i++)
         if (core_read_wanted(c, &c->lane[i]))
             at = earlier(at, c->retry_at);
-    return at;
+    return core_thin_due(c) ? earlier(at, c->retry_at) : at;
 }
 
 static bool something_to_take(const struct core *c)
@@ -372,6 +375,7 @@ void core_tick(struct core *c)
     core_trim(c);
     core_start_commit(c, now);
     core_start_reads(c, now);
+    core_start_thin(c, now);
     call_back(c);
     call_ready(c);
 }

@@ -11,7 +11,7 @@
 
 /* ---- when ---- */
 
-static uint64_t bytes_on_disk(const struct core *c)
+uint64_t core_bytes_on_disk(const struct core *c)
 {
     uint64_t sum = 0;
     for (int i = 0; i < OUTBOX_LANES; i++)
@@ -21,7 +21,7 @@ static uint64_t bytes_on_disk(const struct core *c)
 
 static bool at_once(const struct core *c)
 {
-    return !c->link_up || c->closing || core_pressed(c);
+    return !c->link_up || c->closing || c->thin.wanted || core_pressed(c);
 }
 
 static bool reserve_wanted(const struct lane *l)
@@ -51,7 +51,7 @@ static int64_t rows_at(const struct core *c)
     int64_t at = INT64_MAX;
     if (c->deletes_only)
         return at;
-    uint64_t on_disk = bytes_on_disk(c);
+    uint64_t on_disk = core_bytes_on_disk(c);
     for (int i = 0; i < OUTBOX_LANES; i++) {
         const struct entry *e = first_to_write(&c->lane[i]);
         if (!e || on_disk + e->bytes > c->bytes_cap)
@@ -159,7 +159,7 @@ static bool gather_one(struct core *c, struct gathering *at, struct entry *e)
 
 static size_t gather_rows(struct core *c, int64_t now, struct disk_commit *commit)
 {
-    uint64_t on_disk = bytes_on_disk(c);
+    uint64_t on_disk = core_bytes_on_disk(c);
     struct gathering at = { .due = at_once(c) ? INT64_MAX : now,
                             .room = c->bytes_cap > on_disk ? c->bytes_cap - on_disk : 0 };
     for (int i = 0; i < OUTBOX_LANES && !c->deletes_only; i++) {
@@ -215,6 +215,7 @@ void core_start_commit(struct core *c, int64_t now)
     struct ranges empty = g->gone;
     g->gone = c->gone;
     c->gone = empty;
+    g->thinned = c->thin.count > 0;
     join_ranges(&g->gone);
     commit->gone = g->gone.v;
     commit->gone_count = g->gone.count;
@@ -297,13 +298,15 @@ static void commit_landed(struct core *c, const struct disk_commit *commit)
         while (l->tail.first && l->tail.first->where == ENTRY_WRITING)
             land(c, l, l->tail.first);
     }
+    if (g->thinned)
+        c->thin.count = 0;
     letters_landed(c, commit->letter_count);
     c->commits++;
     c->rows_written += commit->row_count;
     c->dead_rows = commit->dead_rows;
     c->file_bytes = commit->file_bytes;
     c->bytes_written = commit->bytes_written;
-    if (bytes_on_disk(c) == 0)
+    if (core_bytes_on_disk(c) == 0)
         c->bytes_cap = c->options.max_bytes;
     if (c->deletes_only) { /* whether rows can be added again is yet to be seen */
         c->deletes_only = false;

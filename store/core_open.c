@@ -127,6 +127,8 @@ static void adopt(struct core *c, const struct disk_open *open)
         for (int i = 0; i < OUTBOX_LANES; i++)
             lose_disk(c, (enum outbox_lane)i);
         c->gone.count = 0;
+        core_thin_stop(c);
+        c->thin.count = 0;
     }
     for (int i = 0; i < OUTBOX_LANES; i++) {
         struct lane *l = &c->lane[i];
@@ -179,7 +181,8 @@ static bool reads_out(const struct core *c)
 
 void core_start_open(struct core *c, int64_t now)
 {
-    if (c->disk_state != CORE_CLOSED || now < c->retry_at || c->group.out || reads_out(c))
+    if (c->disk_state != CORE_CLOSED || now < c->retry_at || c->group.out || c->thin.out ||
+        reads_out(c))
         return;
     c->open_job = (struct disk_job){ .op = DISK_OPEN, .ctx = c, .done = open_done };
     struct disk_open *open = &c->open_job.open;

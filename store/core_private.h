@@ -51,11 +51,28 @@ struct lane {
 struct group {
     struct disk_job job;
     struct ranges gone;
+    bool thinned; /* gone has what struct thin counts */
     uint64_t forgot[OUTBOX_LANES], forgot_bytes[OUTBOX_LANES]; /* counted rows among gone */
     struct disk_append *rows;
     size_t rows_cap;
     struct disk_letter letters[LETTERS_AT_ONCE];
     bool out;
+};
+
+/* A pass over the oldest half of the telemetry lane: see core_thin.c. */
+struct thin {
+    struct thin_topics topics;
+    struct disk_job job;
+    struct thin_row *rows; /* DISK_THIN_ROWS_MAX of them; NULL before the first pass */
+    size_t count;          /* of rows: lost, by number, and not yet deleted from the disk */
+    uint64_t from;         /* where the pass goes on */
+    uint64_t left;         /* rows that it still looks at */
+    uint64_t seen, removed;
+    uint64_t drops_left; /* the last pass was in vain: so many are dropped before the next */
+    uint64_t passes;
+    bool wanted; /* one is to begin */
+    bool active; /* one is under way */
+    bool out;    /* its job is with the disk */
 };
 
 enum core_disk {
@@ -71,6 +88,7 @@ struct core {
     struct disk *disk;
     struct lane lane[OUTBOX_LANES];
     struct group group;
+    struct thin thin;
     struct ranges gone; /* rows that the next commit deletes */
     struct entry_list letters;
     struct entry *calls_first, *calls_last; /* on_safe callbacks that are due */
@@ -128,6 +146,16 @@ int64_t core_expire_at(const struct core *c);
 bool core_expired(const struct core *c, const struct entry *e, int64_t now);
 bool core_pressed(const struct core *c);
 
+/* core_thin.c: when_full is `thin` */
+bool core_drops_oldest(const struct core *c);
+bool core_thin_helps(struct core *c);
+void core_thin_dropped(struct core *c, enum outbox_lane lane);
+bool core_thin_due(const struct core *c);
+void core_start_thin(struct core *c, int64_t now);
+bool core_thin_holds_reads(const struct core *c, const struct lane *l);
+bool core_thinned(const struct core *c, enum outbox_lane lane, uint64_t number);
+void core_thin_stop(struct core *c);
+
 /* core_open.c: the disk's coming and going */
 void core_start_open(struct core *c, int64_t now);
 void core_disk_failed(struct core *c, const struct disk_job *job, const char *doing);
@@ -137,8 +165,10 @@ bool core_disk_usable(const struct core *c, int64_t now);
 /* core_commit.c, core_read.c */
 void core_start_commit(struct core *c, int64_t now);
 int64_t core_commit_at(const struct core *c);
+uint64_t core_bytes_on_disk(const struct core *c); /* as it will be after the next deletions */
 bool core_all_written(const struct core *c);
 void core_start_reads(struct core *c, int64_t now);
 bool core_read_wanted(const struct core *c, const struct lane *l);
+void core_leave_gap(struct core *c, struct lane *l, uint32_t bytes);
 
 #endif

@@ -9,7 +9,8 @@
 bool core_read_wanted(const struct core *c, const struct lane *l)
 {
     return c->disk_state == CORE_OPEN && !c->closing && l->gap > 0 && !l->reading &&
-           l->ahead <= c->options.read_ahead / 2 && l->ahead_bytes <= DISK_READ_BYTES_MAX / 2;
+           !core_thin_holds_reads(c, l) && l->ahead <= c->options.read_ahead / 2 &&
+           l->ahead_bytes <= DISK_READ_BYTES_MAX / 2;
 }
 
 static struct entry *entry_from_row(const struct disk_row *row)
@@ -28,7 +29,7 @@ static struct entry *entry_from_row(const struct disk_row *row)
 
 /* One row fewer is only on disk. Bytes are trued up: a disk that lies may have kept the counters of
  * one commit and the rows of another. */
-static void leave_gap(struct core *c, struct lane *l, uint32_t bytes)
+void core_leave_gap(struct core *c, struct lane *l, uint32_t bytes)
 {
     l->gap--;
     uint64_t counted = l->gap == 0 || l->gap_bytes < bytes ? l->gap_bytes : bytes;
@@ -53,7 +54,7 @@ static bool take_in(struct core *c, struct lane *l, struct disk_row *row)
     struct entry *e = row->msg ? entry_from_row(row) : NULL;
     if (row->msg && !e)
         return false;
-    leave_gap(c, l, row->bytes);
+    core_leave_gap(c, l, row->bytes);
     l->read_from = row->number + 1;
     if (!e) {
         lose_row(c, l, row);
@@ -86,7 +87,9 @@ static void take_rows(struct core *c, struct lane *l, struct disk_read *read)
 {
     bool memory = true;
     for (size_t i = 0; i < read->row_count; i++) {
-        if (l->gap > 0 && memory)
+        if (core_thinned(c, read->lane, read->row[i].number))
+            l->read_from = read->row[i].number + 1;
+        else if (l->gap > 0 && memory)
             memory = take_in(c, l, &read->row[i]);
         sl_msg_unref(read->row[i].msg);
     }

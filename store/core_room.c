@@ -20,19 +20,23 @@ static struct entry *oldest_droppable(struct core *c, enum outbox_lane most, boo
 }
 
 /* Room for a new message of the lane. A lane never pushes out what is more important than itself.
- * While the oldest rows still have to be read before they can be dropped, the message is let in:
- * it stays in memory, within that bound, until there is room on the disk. */
+ * While the oldest rows still have to be read before they can be dropped, and while the lane is
+ * being thinned, the message is let in: it stays in memory, within that bound, until there is room
+ * on the disk. */
 bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes)
 {
     if (bytes > c->bytes_cap)
         return false;
     while (c->bytes + bytes > c->bytes_cap) {
-        if (c->options.when_full != OUTBOX_DROP_OLDEST)
+        if (!core_drops_oldest(c))
             return false;
+        if (core_thin_helps(c))
+            return true;
         bool read;
         struct entry *e = oldest_droppable(c, lane, &read);
         if (!e)
             return read;
+        core_thin_dropped(c, e->item.lane);
         core_drop(c, e, OUTBOX_LOST_FULL);
     }
     return true;
@@ -60,7 +64,7 @@ enum outbox_loss core_memory_loss(const struct core *c)
 bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint, bool waited)
 {
     while (c->memory + footprint > memory_bound(c, waited)) {
-        if (c->options.when_full != OUTBOX_DROP_OLDEST)
+        if (!core_drops_oldest(c))
             return false;
         struct entry *victim = NULL;
         for (int i = OUTBOX_LANES - 1; i >= (int)lane && !victim; i--) {
@@ -90,13 +94,14 @@ bool core_wants_slower(const struct core *c)
 /* Catch up with drops that had to wait for a read, or for a cap that came down. */
 void core_trim(struct core *c)
 {
-    if (c->options.when_full != OUTBOX_DROP_OLDEST)
+    if (!core_drops_oldest(c))
         return;
-    while (c->bytes > c->bytes_cap) {
+    while (c->bytes > c->bytes_cap && !core_thin_helps(c)) {
         bool read;
         struct entry *e = oldest_droppable(c, OUTBOX_ALERT, &read);
         if (!e)
             return;
+        core_thin_dropped(c, e->item.lane);
         core_drop(c, e, OUTBOX_LOST_FULL);
     }
 }

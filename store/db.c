@@ -29,6 +29,8 @@ static const char *const queries[Q_COUNT] = {
     [Q_DEAD_DELETE] = "DELETE FROM dead WHERE id=?1",
     [Q_DEAD_READ] = "SELECT id,lane,number,wall_ms,topic,payload,reason,bytes FROM dead"
                     " WHERE id>=?1 ORDER BY id LIMIT ?2",
+    [Q_THIN] = "SELECT number,topic,length(props),length(payload) FROM telemetry"
+               " WHERE number BETWEEN ?1 AND ?2 ORDER BY number LIMIT ?3",
     ROW_QUERIES(OUTBOX_ALERT, "alert"),
     ROW_QUERIES(OUTBOX_NORMAL, "normal"),
     ROW_QUERIES(OUTBOX_TELEMETRY, "telemetry"),

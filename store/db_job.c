@@ -18,6 +18,9 @@ enum sl_code db_do_job(struct db **db, const struct db_options *options, struct 
     case DISK_READ:
         return *db ? db_read(*db, &job->read, &job->err)
                    : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
+    case DISK_THIN:
+        return *db ? db_thin(*db, &job->thin, &job->err)
+                   : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
     }
     return SL_INVALID;
 }

@@ -21,6 +21,7 @@ enum query {
     Q_DEAD_OLDEST,
     Q_DEAD_DELETE,
     Q_DEAD_READ,
+    Q_THIN,
     Q_ROW_ADD, /* one for each lane from here on */
     Q_ROW_DELETE = Q_ROW_ADD + OUTBOX_LANES,
     Q_ROW_READ = Q_ROW_DELETE + OUTBOX_LANES,
@@ -46,6 +47,9 @@ enum sl_code db_write_state(struct db *db, const struct disk_lane lane[OUTBOX_LA
 
 /* Takes over what was committed; numbers newly reserved are noted beside the database as well. */
 void db_committed(struct db *db, const struct disk_lane lane[OUTBOX_LANES]);
+
+/* db_rows.c */
+struct sl_slice db_column(sqlite3_stmt *s, int at); /* of a text or blob: its bytes */
 
 /* db_make.c */
 enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES],

@@ -223,9 +223,9 @@ void db_upkeep(struct db *db)
 
 /* ---- out ---- */
 
-static struct sl_slice column_slice(sqlite3_stmt *s, int at)
+struct sl_slice db_column(sqlite3_stmt *s, int at)
 {
-    const void *p = sqlite3_column_blob(s, at); /* of a text: its bytes */
+    const void *p = sqlite3_column_blob(s, at);
     int n = sqlite3_column_bytes(s, at);
     return (struct sl_slice){ p, p && n > 0 ? (size_t)n : 0 };
 }
@@ -240,9 +240,9 @@ static void unpack(sqlite3_stmt *s, struct row *r)
                       ? SL_MSG_NO_EXPIRY
                       : (uint32_t)sqlite3_column_int64(s, C_EXPIRY);
     r->flags = (uint32_t)sqlite3_column_int64(s, C_FLAGS);
-    r->topic = column_slice(s, C_TOPIC);
-    r->props = column_slice(s, C_PROPS);
-    r->payload = column_slice(s, C_PAYLOAD);
+    r->topic = db_column(s, C_TOPIC);
+    r->props = db_column(s, C_PROPS);
+    r->payload = db_column(s, C_PAYLOAD);
 }
 
 /* A row's acceptance on this boot's monotonic clock. From another boot its age is told by the wall
@@ -299,8 +299,8 @@ static enum sl_code take_letter(struct db *db, sqlite3_stmt *s, struct disk_read
 {
     struct row r = { .wall_ms = sqlite3_column_int64(s, 3),
                      .expiry_s = SL_MSG_NO_EXPIRY,
-                     .topic = column_slice(s, 4),
-                     .payload = column_slice(s, 5) };
+                     .topic = db_column(s, 4),
+                     .payload = db_column(s, 5) };
     uint64_t size = r.topic.len + r.payload.len;
     if (read->row_count > 0 && *bytes + size > read->bytes_max)
         return SL_LIMIT;
@@ -310,7 +310,7 @@ static enum sl_code take_letter(struct db *db, sqlite3_stmt *s, struct disk_read
     struct disk_row *row = &read->row[read->row_count];
     *row = (struct disk_row){ .number = (uint64_t)sqlite3_column_int64(s, 2),
                               .msg = message(db, &r),
-                              .reason = sl_slice_dup(column_slice(s, 6)),
+                              .reason = sl_slice_dup(db_column(s, 6)),
                               .bytes = (uint32_t)size,
                               .lane = (enum outbox_lane)lane };
     if (!row->msg || !row->reason) {

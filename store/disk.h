@@ -8,19 +8,20 @@
  * it are only read; the core keeps its references until then. Values are absolute, so a job that
  * may or may not have happened (an error in the middle of a sync) can simply be done again.
  *
- * Room is left for: sealed payloads (a flag in disk_append, a key in the disk's own options), and
- * thinning (one more disk_op that answers with what it removed). */
+ * Rows are sealed by the disk, if it has a key: the core sees them as they are. */
 #ifndef STORE_DISK_H
 #define STORE_DISK_H
 
 #include "job.h"
 #include "store/outbox.h"
+#include "thin_topics.h"
 
 #define DISK_ROW_OVERHEAD                                                                          \
     64 /* bytes that a row is counted for beside topic, properties, payload                        \
         */
 #define DISK_READ_ROWS_MAX   256
 #define DISK_READ_BYTES_MAX  ((size_t)1024 * 1024)
+#define DISK_THIN_ROWS_MAX   1024
 #define DISK_REASON_MAX      128 /* of a dead letter, with its NUL */
 #define DISK_NUMBERS_AT_ONCE ((uint64_t)1 << 20)
 #define DISK_DEAD_ROWS_MAX   1000 /* dead letters kept; the oldest go first */
@@ -29,6 +30,7 @@ enum disk_op {
     DISK_OPEN,   /* open or make the database, read the lanes' states, reserve numbers */
     DISK_COMMIT, /* one transaction */
     DISK_READ,   /* the next rows of a lane, or of the dead letters */
+    DISK_THIN,   /* looks at the next rows of a lane: which of them can go */
     DISK_CLOSE,
 };
 
@@ -106,6 +108,20 @@ struct disk_read {
     bool end;             /* out: nothing comes after these */
 };
 
+/* A step of a walk over a lane's rows, which changes nothing: what can go is for a commit to
+ * delete. A row that cannot be made out stays. */
+struct disk_thin {
+    enum outbox_lane lane;
+    struct thin_topics *topics; /* of this walk; the job's while it is out */
+    uint64_t from;              /* in: the first number wanted; out: where to go on */
+    uint64_t to;                /* rows behind this one are not looked at */
+    size_t rows_max;            /* at most DISK_THIN_ROWS_MAX */
+    struct thin_row *gone;      /* room for rows_max: rows of this walk, in no order */
+    size_t gone_count;          /* out */
+    size_t seen;                /* out: rows looked at */
+    bool end;                   /* out: nothing comes after these */
+};
+
 struct disk_job {
     enum disk_op op;
     struct job_link link;                          /* its holder's */
@@ -117,6 +133,7 @@ struct disk_job {
         struct disk_open open;
         struct disk_commit commit;
         struct disk_read read;
+        struct disk_thin thin;
     };
 };
 

@@ -279,9 +279,7 @@ static const struct mistake {
     { "encryption", "{\"store\": {\"encryption_key\": \"k\"}}",
       "1:30: store.encryption_key: encryption is not available in this version: payloads would lie "
       "on the disk as they are" },
-    { "thin when written", "{\"store\": {\"when_full\": \"thin\"}}",
-      "warning: 1:25: store.when_full: thinning is not available in this version: the oldest "
-      "messages are dropped instead" },
+    { "thin", "{\"store\": {\"when_full\": \"thin\"}}", "" },
     { "refuse", "{\"store\": {\"when_full\": \"refuse\"}}", "" },
     { "WebSocket", "{\"listeners\": [{\"protocol\": \"ws\"}]}", "" },
     { "WebSocket with a path", "{\"listeners\": [{\"protocol\": \"ws\", \"path\": \"/a/b\"}]}",

@@ -111,7 +111,7 @@ static void batch_options(struct sim *s, char *to, size_t size)
 
 static struct config *make_config(struct sim *s)
 {
-    static const char *const when_full[] = { "drop-oldest", "drop-newest", "refuse" };
+    static const char *const when_full[] = { "drop-oldest", "drop-newest", "refuse", "thin" };
     struct config *c = NULL;
     struct config_problems problems = { 0 };
     struct sl_buf text = { 0 };

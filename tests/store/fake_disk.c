@@ -202,12 +202,34 @@ static enum sl_code do_read(struct fake_disk *d, struct disk_read *read)
     return SL_OK;
 }
 
+static enum sl_code do_thin(struct fake_disk *d, struct disk_thin *thin)
+{
+    d->thins++;
+    thin->seen = thin->gone_count = 0;
+    if (d->read_fails != SL_OK)
+        return d->read_fails;
+    const struct fake_rows *r = &d->rows[thin->lane];
+    size_t at = find(r, thin->from);
+    for (; at < r->count && r->v[at].number <= thin->to && thin->seen < thin->rows_max; at++) {
+        const struct sl_msg *m = r->v[at].msg;
+        thin->seen++;
+        thin->from = r->v[at].number + 1;
+        thin->gone_count +=
+            thin_topics_show(thin->topics, sl_msg_topic(m),
+                             (struct thin_row){ r->v[at].number, (uint32_t)disk_row_bytes(m) },
+                             &thin->gone[thin->gone_count]);
+    }
+    thin->end = at == r->count || r->v[at].number > thin->to;
+    return SL_OK;
+}
+
 static enum sl_code do_job(struct fake_disk *d, struct disk_job *job)
 {
     switch (job->op) {
     case DISK_OPEN: return do_open(d, &job->open);
     case DISK_COMMIT: return do_commit(d, &job->commit);
     case DISK_READ: return do_read(d, &job->read);
+    case DISK_THIN: return do_thin(d, &job->thin);
     case DISK_CLOSE: d->closes++; return SL_OK;
     }
     return SL_INVALID;

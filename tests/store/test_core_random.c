@@ -68,9 +68,10 @@ static void put_one(struct run *run)
     uint32_t id = ++run->count; /* 0 means none */
     struct sent *sent = &run->message[id];
     *sent = (struct sent){ .lane = (enum outbox_lane)(next_random(run) % OUTBOX_LANES) };
+    static const char *const topics[] = { "t", "u", "v" };
     uint8_t payload[64] = { 0 };
     memcpy(payload, &id, sizeof id);
-    struct sl_msg_parts parts = { .topic = sl_str("t"),
+    struct sl_msg_parts parts = { .topic = sl_str(topics[next_random(run) % SL_ARRAY_LEN(topics)]),
                                   .payload = sl_bytes(payload, 4 + next_random(run) % 60),
                                   .expiry_s =
                                       run->bounded && chance(run, 10) ? 5 : SL_MSG_NO_EXPIRY,
@@ -278,7 +279,7 @@ static void one_run(uint64_t seed)
         run->rig.options.max_bytes = 2000 + next_random(run) % 20000;
         run->rig.options.memory_max_bytes = 2000 + next_random(run) % 20000;
         run->rig.options.max_age_ms = 1000 + (int64_t)(next_random(run) % 20000);
-        run->rig.options.when_full = (enum outbox_when_full)(next_random(run) % 3);
+        run->rig.options.when_full = (enum outbox_when_full)(next_random(run) % 4);
     }
     rig_open(&run->rig);
     for (int i = 0; i < STEPS; i++) {

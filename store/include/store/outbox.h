@@ -29,7 +29,9 @@ enum outbox_lane { OUTBOX_ALERT, OUTBOX_NORMAL, OUTBOX_TELEMETRY, OUTBOX_LANES }
 const char *outbox_lane_name(enum outbox_lane lane); /* "alert", "normal", "telemetry" */
 SL_NODISCARD bool outbox_lane_parse(struct sl_slice name, enum outbox_lane *ret);
 
-enum outbox_when_full { OUTBOX_DROP_OLDEST, OUTBOX_DROP_NEWEST, OUTBOX_REFUSE };
+/* THIN: of the oldest half of the telemetry lane every second message of each topic goes, and again
+ * when that is full; what cannot be thinned any more is dropped, the oldest first. */
+enum outbox_when_full { OUTBOX_DROP_OLDEST, OUTBOX_DROP_NEWEST, OUTBOX_REFUSE, OUTBOX_THIN };
 
 /* Why a message was lost: the ledger's rows. */
 enum outbox_loss {
@@ -40,6 +42,7 @@ enum outbox_loss {
     OUTBOX_LOST_CORRUPT, /* a row failed its checksum, or a database was set aside */
     OUTBOX_LOST_PURGED,  /* by hand */
     OUTBOX_LOST_BURST,   /* came faster than the disk takes it, and memory's bound reached */
+    OUTBOX_LOST_THINNED, /* max_bytes: one of two messages of a topic, of the oldest telemetry */
     OUTBOX_LOSSES
 };
 const char *outbox_loss_name(enum outbox_loss why);
@@ -86,6 +89,7 @@ struct outbox_lane_stats {
 
 struct outbox_stats {
     struct outbox_lane_stats lane[OUTBOX_LANES];
+    uint64_t thin_passes; /* ended since the start */
     uint64_t in_memory, in_flight, commits, rows_written, bytes_written_estimate, dead;
     uint64_t file_bytes;
     bool opening; /* the first open is still under way: what is on disk is not counted yet */
