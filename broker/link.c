@@ -27,7 +27,8 @@ struct broker_link {
     const struct broker_link_ops *ops;
     void *ctx; /* NULL until started */
     struct broker_link *next_dead;
-    size_t stuck_at; /* what was left to send, and since when */
+    size_t packet_left; /* of the packet that was fetched in part */
+    size_t stuck_at;    /* what was left to send, and since when */
     int64_t stuck_since_ms;
     int64_t give_up_ms; /* while ending: aborted by then */
     bool ending;        /* to be closed when all is sent */
@@ -129,6 +130,32 @@ void broker_link_receive(struct broker_link *l, struct sl_slice bytes)
         client_receive(&l->client, bytes);
 }
 
+/* The queue holds whole packets, so its first bytes are a fixed header. */
+static size_t packet_size(const struct outq *q)
+{
+    struct outq_iov iov[OUTQ_IOV_MAX];
+    unsigned count = outq_iov(q, iov);
+    uint8_t head[5];
+    size_t have = 0, size = 0;
+    for (unsigned i = 0; i < count; i++)
+        for (size_t j = 0; j < iov[i].len && have < sizeof head; j++)
+            head[have++] = iov[i].ptr[j];
+    for (size_t i = 1; i < have; i++) {
+        size |= (size_t)(head[i] & 0x7F) << 7 * (i - 1);
+        if (!(head[i] & 0x80))
+            return 1 + i + size;
+    }
+    return have; /* never: what we encode has its length */
+}
+
+size_t broker_link_next(struct broker_link *l)
+{
+    const struct client *c = &l->client;
+    if (l->packet_left == 0 && !c->out.bytes.failed && outq_left(&c->out) > 0)
+        l->packet_left = packet_size(&c->out);
+    return l->packet_left;
+}
+
 static size_t fetch(struct outq *q, uint8_t *out, size_t room)
 {
     size_t len = 0;
@@ -147,12 +174,18 @@ static size_t fetch(struct outq *q, uint8_t *out, size_t room)
 }
 
 enum broker_link_state broker_link_output(struct broker_link *l, uint8_t *out, size_t room,
-                                          size_t *ret_len)
+                                          struct broker_link_piece *ret)
 {
     struct client *c = &l->client;
-    *ret_len = c->out.bytes.failed ? 0 : fetch(&c->out, out, room);
-    c->broker->stats.bytes_out += *ret_len;
-    if (*ret_len > 0 && c->state == CLIENT_CONNECTED)
+    *ret = (struct broker_link_piece){ 0 };
+    size_t next = broker_link_next(l);
+    if (next > 0 && !c->out.bytes.failed) {
+        ret->len = fetch(&c->out, out, next < room ? next : room);
+        l->packet_left -= ret->len;
+        ret->last = l->packet_left == 0;
+    }
+    c->broker->stats.bytes_out += ret->len;
+    if (ret->len > 0 && c->state == CLIENT_CONNECTED)
         broker_mark_dirty(c->broker, c); /* there is room for what waits in the session */
     if (outq_left(&c->out) > 0)
         return BROKER_LINK_MORE;

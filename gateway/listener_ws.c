@@ -42,9 +42,17 @@ static void received(void *peer, struct sl_slice bytes)
     broker_link_receive(peer, bytes);
 }
 
-static enum ws_next output(void *peer, uint8_t *out, size_t room, size_t *ret_len)
+static size_t next_size(void *peer)
 {
-    switch (broker_link_output(peer, out, room, ret_len)) {
+    return broker_link_next(peer);
+}
+
+static enum ws_next output(void *peer, uint8_t *out, size_t room, struct ws_piece *ret)
+{
+    struct broker_link_piece piece;
+    enum broker_link_state state = broker_link_output(peer, out, room, &piece);
+    *ret = (struct ws_piece){ piece.len, piece.last };
+    switch (state) {
     case BROKER_LINK_IDLE: return WS_IDLE;
     case BROKER_LINK_MORE: return WS_MORE;
     case BROKER_LINK_END: return WS_END;
@@ -57,7 +65,7 @@ static void gone(void *peer, const char *why)
     broker_link_gone(peer, why);
 }
 
-const struct ws_callbacks listener_ws_callbacks = { named, received, output, gone };
+const struct ws_callbacks listener_ws_callbacks = { named, received, next_size, output, gone };
 
 /* ---- a new connection ---- */
 

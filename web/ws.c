@@ -10,18 +10,22 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #define REAP_MS           5
-#define HEADERS_BYTES_MAX 4096        /* of one request */
-#define HANDSHAKE_S_MAX   20          /* the broker's connect_timeout is usually shorter */
-#define RX_CHUNK          1024        /* lws keeps this much for each connection */
-#define TX_CHUNK          (16 * 1024) /* bytes in one frame: what fits one TLS record */
-#define READ_SIZE         (16 * 1024) /* shared: what is read at once */
-#define SPARE_SOCKETS     64          /* lws' own, and those that are closing */
+#define HEADERS_BYTES_MAX 4096                /* of one request */
+#define HANDSHAKE_S_MAX   20                  /* the broker's connect_timeout is usually shorter */
+#define RX_CHUNK          1024                /* lws keeps this much for each connection */
+#define TX_CHUNK          ((size_t)16 * 1024) /* bytes in one frame: what fits one TLS record */
+#define TX_CHUNK_MAX      ((size_t)1024 * 1024) /* larger messages are sent as several frames */
+#define READ_SIZE         (16 * 1024)           /* shared: what is read at once */
+#define PIECES_AT_ONCE    64                    /* then the loop has its turn */
+#define SPARE_SOCKETS     64                    /* lws' own, and those that are closing */
 #define PATH_BYTES_MAX    256
 #define PROTOCOLS_MAX     256
 
@@ -37,8 +41,8 @@ struct ws {
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
-    unsigned char
-        chunk[LWS_PRE + TX_CHUNK]; /* of all connections: lws copies what it cannot send */
+    unsigned char *chunk; /* of all connections: lws copies what it cannot send */
+    size_t chunk_size;    /* behind LWS_PRE */
 };
 
 struct ws_site {
@@ -56,7 +60,7 @@ struct ws_conn {
     struct ws_site *site;
     void *peer; /* NULL: it was told that this has ended */
     struct ws_conn *next_doomed;
-    bool established, ending, doomed;
+    bool established, inside, ending, doomed; /* inside: a message that is sent in part */
 };
 
 static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -64,8 +68,14 @@ static int on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 
 /* In the order of preference of a client that has none. [MQTT-6.0.0-3] */
 static const struct lws_protocols protocols[] = {
-    { .name = "mqtt", .callback = on_lws, .rx_buffer_size = RX_CHUNK },
-    { .name = "mqttv3.1", .callback = on_lws, .rx_buffer_size = RX_CHUNK },
+    { .name = "mqtt",
+      .callback = on_lws,
+      .rx_buffer_size = RX_CHUNK,
+      .tx_packet_size = TX_CHUNK_MAX + 16 },
+    { .name = "mqttv3.1",
+      .callback = on_lws,
+      .rx_buffer_size = RX_CHUNK,
+      .tx_packet_size = TX_CHUNK_MAX + 16 },
     { .name = NULL },
 };
 
@@ -227,21 +237,77 @@ static int end_politely(struct ws_conn *c)
     return 0;
 }
 
-/* lws calls it only when what it could not send of the last frame is gone. */
-static int on_writeable(struct ws_conn *c)
+/* Small messages leave as one segment all the same. */
+static void cork(struct ws_conn *c, int on)
+{
+    (void)setsockopt(lws_get_socket_fd(c->wsi), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+/* Room for all of a message if that is to be had, so that it is one frame. */
+static bool make_room(struct ws *w, size_t size)
+{
+    size_t wanted = size <= TX_CHUNK ? TX_CHUNK : size < TX_CHUNK_MAX ? size : TX_CHUNK_MAX;
+    if (w->chunk_size >= wanted)
+        return true;
+    unsigned char *larger = realloc(w->chunk, LWS_PRE + wanted);
+    if (!larger)
+        return w->chunk != NULL;
+    w->chunk = larger;
+    w->chunk_size = wanted;
+    return true;
+}
+
+static bool send_piece(struct ws_conn *c, const struct ws_piece *piece)
+{
+    int type = c->inside ? LWS_WRITE_CONTINUATION : LWS_WRITE_BINARY;
+    if (!piece->last)
+        type |= LWS_WRITE_NO_FIN;
+    c->inside = !piece->last;
+    return lws_write(c->wsi, c->site->ws->chunk + LWS_PRE, piece->len,
+                     (enum lws_write_protocol)type) >= (int)piece->len;
+}
+
+/* One frame for each message, though they could share one, or have several: there are clients, and
+ * Paho's C client is one, that stand still in front of the rest of a frame or of a message.
+ * lws keeps what the socket does not take of a piece; then there is nothing more to ask for. */
+static enum ws_next send_some(struct ws_conn *c, bool *ret_ok)
 {
     struct ws *w = c->site->ws;
-    size_t n = 0;
+    struct ws_piece piece;
+    enum ws_next next;
+    unsigned count = 0;
+    do {
+        if (!make_room(w, w->callbacks->next_size(c->peer))) {
+            *ret_ok = false;
+            return WS_IDLE;
+        }
+        next = w->callbacks->output(c->peer, w->chunk + LWS_PRE, w->chunk_size, &piece);
+        if (next == WS_END && piece.len > 0)
+            next = WS_MORE;
+        if (next == WS_MORE && count == 0)
+            cork(c, 1);
+        *ret_ok = piece.len == 0 || send_piece(c, &piece);
+        count++;
+    } while (*ret_ok && next == WS_MORE && count < PIECES_AT_ONCE && !lws_partial_buffered(c->wsi));
+    if (count > 1 || next == WS_MORE)
+        cork(c, 0);
+    return next;
+}
+
+/* lws calls it only when what it could not send before is gone. */
+static int on_writeable(struct ws_conn *c)
+{
+    bool ok;
     if (!c->peer)
         return -1;
     if (c->ending)
         return 0;
-    enum ws_next next = w->callbacks->output(c->peer, w->chunk + LWS_PRE, TX_CHUNK, &n);
-    if (n > 0 && lws_write(c->wsi, w->chunk + LWS_PRE, n, LWS_WRITE_BINARY) < (int)n)
+    enum ws_next next = send_some(c, &ok);
+    if (!ok)
         return -1;
-    if (next == WS_END && n == 0)
+    if (next == WS_END)
         return end_politely(c);
-    if (next != WS_IDLE)
+    if (next == WS_MORE)
         lws_callback_on_writable(c->wsi);
     return 0;
 }
@@ -458,6 +524,7 @@ static void on_reaper_closed(uv_handle_t *handle)
     }
     if (w->closed)
         w->closed(w->closed_ctx);
+    free(w->chunk);
     free(w);
 }
 

@@ -42,9 +42,15 @@ enum broker_link_state {
     BROKER_LINK_MORE, /* there is more to send: fetch again when this is gone */
     BROKER_LINK_END,  /* that was all: close */
 };
-/* Takes up to room bytes of output. */
+struct broker_link_piece {
+    size_t len;
+    bool last; /* with it the packet is whole */
+};
+/* Bytes that are left of the packet that is to be sent next; 0: there is none. */
+size_t broker_link_next(struct broker_link *l);
+/* Takes up to room bytes of output, of one MQTT packet at most. */
 enum broker_link_state broker_link_output(struct broker_link *l, uint8_t *out, size_t room,
-                                          size_t *ret_len);
+                                          struct broker_link_piece *ret);
 /* The connection has ended; why, for the log, or NULL. The link is dead afterwards. */
 void broker_link_gone(struct broker_link *l, const char *why);
 

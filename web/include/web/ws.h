@@ -24,12 +24,18 @@ enum ws_next {
     WS_END,  /* that was all: close */
 };
 
+struct ws_piece {
+    size_t len;
+    bool last; /* of a message, which becomes one in WebSocket's sense, too */
+};
+
 /* What a connection does for its peer. None of them may end the connection at once. */
 struct ws_callbacks {
     /* The client's certificate has this common name; comes before anything is received. */
     void (*named)(void *peer, struct sl_slice name);
     void (*received)(void *peer, struct sl_slice bytes);
-    enum ws_next (*output)(void *peer, uint8_t *out, size_t room, size_t *ret_len);
+    size_t (*next_size)(void *peer); /* bytes left of the next message; 0: there is none */
+    enum ws_next (*output)(void *peer, uint8_t *out, size_t room, struct ws_piece *ret);
     /* The last word, once; the peer is not asked again. why: for the log, or NULL. */
     void (*gone)(void *peer, const char *why);
 };
