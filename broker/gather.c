@@ -2,7 +2,7 @@
 #include "gather.h"
 
 enum {
-    WINS_ENOUGH = 10, /* windows after which a trial has succeeded */
+    WINS_ENOUGH = 20, /* windows after which a trial has succeeded, and one without it follows */
     LOST_ENOUGH = 3,  /* ... in a row, and it has not */
     REST_FIRST = 30,  /* windows of rest after that */
 };
@@ -15,7 +15,8 @@ static void give_up(struct gather *g)
 }
 
 /* Gathered packets come in fewer reads: so reads say whether it is worth while, packets whether
- * anybody is slowed. */
+ * anybody is slowed. What came before may have been something else altogether (the clients were
+ * still connecting): so a trial that goes well is compared anew every two seconds. */
 static void judge_window(struct gather *g, uint64_t packets, uint64_t took_ns)
 {
     uint64_t rate = (packets - g->packets) * 1000000000u / took_ns;
@@ -28,11 +29,14 @@ static void judge_window(struct gather *g, uint64_t packets, uint64_t took_ns)
         g->won = g->lost = 0;
     } else if (reads < GATHER_BUSY / 2) {
         g->on = false;
+    } else if (rate < g->rate / 2) {
+        give_up(g);
     } else if (rate < g->rate - g->rate / 8) {
         if (++g->lost == LOST_ENOUGH)
             give_up(g);
     } else if (++g->won == WINS_ENOUGH) {
         g->rest_next = 0;
+        g->on = false;
     } else {
         g->lost = 0;
     }

@@ -11,7 +11,7 @@
 #include "broker/broker.h"
 #include "trie.h"
 
-#define TOPIC_CACHE_MAX   4096 /* a power of two times TOPIC_CACHE_FIRST */
+#define TOPIC_CACHE_MAX   16384 /* a power of two times TOPIC_CACHE_FIRST */
 #define TOPIC_CACHE_FIRST 32
 #define TOPIC_CACHE_BYTES ((size_t)16 * 1024 * 1024)
 #define TOPIC_VALUE_MAX   64

@@ -83,6 +83,19 @@ static void what_is_there_already_does_not_wait(void **state)
     assert_int_equal(gather_turn(&g, 0, g.turn_ns + 20000), 0);
 }
 
+/* A trial that began while less came in does not go on for ever. */
+static void is_compared_anew(void **state)
+{
+    (void)state;
+    struct gather g = { 0 };
+    struct world w = { 1, 0, 0 };
+    (void)play(&g, &w, 500, 160000, 1, false);
+    assert_true(g.on);
+    (void)play(&g, &w, 4000, 20000, 10, true);
+    unsigned delayed = play(&g, &w, 10000, 20000, 10, true);
+    assert_true(delayed < 10000000000u / 20000 / 100);
+}
+
 static void never_waits_longer_than_said(void **state)
 {
     (void)state;
@@ -99,7 +112,7 @@ static void never_waits_longer_than_said(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[sizeof cases / sizeof cases[0] + 3];
+    struct CMUnitTest tests[sizeof cases / sizeof cases[0] + 4];
     size_t n = 0;
     for (; n < sizeof cases / sizeof cases[0]; n++)
         tests[n] = (struct CMUnitTest){ .name = cases[n].name,
@@ -107,6 +120,7 @@ int main(void)
                                         .initial_state = (void *)&cases[n] };
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_single_message_never_waits);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(what_is_there_already_does_not_wait);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(is_compared_anew);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(never_waits_longer_than_said);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
