@@ -143,14 +143,18 @@ static void leave(MQTTClient *c)
 
 /* ---- what is tried ---- */
 
+/* Over WebSocket it is one client, since Paho keeps the frame it is in the middle of in one place
+ * for all of them. */
 static void every_qos_and_size(void)
 {
-    MQTTClient a = create("paho-a"), b = create("paho-b");
+    bool alone = strncmp(uri, "ws", 2) == 0;
+    MQTTClient a = create("paho-a"), b = alone ? a : create("paho-b");
     char *large = malloc(LARGE_SIZE), text[32];
     EXPECT(large);
     memset(large, 'x', LARGE_SIZE);
     (void)connect_to(a, true, 0, NULL);
-    (void)connect_to(b, true, 0, NULL);
+    if (!alone)
+        (void)connect_to(b, true, 0, NULL);
     subscribe(b, "s/#", 2);
     for (int qos = 0; qos <= 2; qos++) {
         say(a, "s/text", "hello", qos, 0);
@@ -167,7 +171,8 @@ static void every_qos_and_size(void)
     }
     EXPECT(version == MQTTVERSION_5 || MQTTClient_unsubscribe(b, "s/#") == MQTTCLIENT_SUCCESS);
     leave(&a);
-    leave(&b);
+    if (!alone)
+        leave(&b);
     free(large);
 }
 
