@@ -7,6 +7,7 @@
 //   SLUICE_ROUNDS=1000 SLUICE_SEED=42 node --test crash.test.mjs
 import assert from 'node:assert/strict';
 import { checkOrder, dedup, parseId } from './lib/cloud.mjs';
+import { random } from './lib/random.mjs';
 import { scenario } from './lib/scenario.mjs';
 import { sleep, within } from './lib/system.mjs';
 
@@ -14,16 +15,6 @@ const ROUNDS = Number(process.env.SLUICE_ROUNDS ?? 110);
 const SEED = Number(process.env.SLUICE_SEED ?? Math.floor(Math.random() * 1e9));
 const IN_FLIGHT = 20;
 const PAUSE_MS = 25; // at most, after each message: the load lasts until the kill, and what has to drain stays bounded
-
-/** mulberry32: the same seed gives the same moments. */
-function random(seed) {
-    return () => {
-        seed = (seed + 0x6d2b79f5) | 0;
-        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-        return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-}
 
 const rules = [
     { name: 'alert', sql: "SELECT * FROM 'crash/alert/+'", to: [{ cloud: 'up/${topic(3)}', lane: 'alert' }] },

@@ -74,7 +74,7 @@ scenario('likewise when an accepted connection stays silent', async (s) => {
     const gateway = await s.gateway({ rules, store, cloud: cloud.config({ keep_alive: '2s' }) });
     await gateway.start();
     await gateway.cloudIs('online');
-    cloud.gate.stall();
+    cloud.gate.blackHole();
     await publishQuickly(s, gateway, 'site/a', '{"n":1}');
     assert.deepEqual((await gateway.queue()).map(row), [{ lane: 'telemetry', topic: 'up/site/a', payload: { n: 1 } }]);
     const state = await until('it is not called online', async () => {

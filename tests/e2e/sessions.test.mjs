@@ -6,22 +6,13 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import mqtt from 'mqtt';
+import { random } from './lib/random.mjs';
 import { scenario } from './lib/scenario.mjs';
 import { run, sleep, until, within } from './lib/system.mjs';
 
 const ROUNDS = Number(process.env.SLUICE_ROUNDS ?? 20);
 const SEED = Number(process.env.SLUICE_SEED ?? Math.floor(Math.random() * 1e9));
 const root = process.getuid() === 0;
-
-/** mulberry32: the same seed gives the same moments. */
-function random(seed) {
-    return () => {
-        seed = (seed + 0x6d2b79f5) | 0;
-        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-        return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-}
 
 /** An MQTT.js client whose session outlives its connections. */
 const kept = (s, gateway, clientId, options = {}) => s.client(gateway, {

@@ -1,63 +1,15 @@
 // cloud.mjs - the cloud: Debian's mosquitto that requires client certificates and keeps nothing, and an observer that
 // records what arrives there.
 //
-// The gateway reaches it through a gate on the port that its configuration names. The gate opens only when the observer
-// has subscribed: a broker that has just been started would take messages that nobody sees, and the test would count
-// them as lost. The gate passes bytes on and sees none of them: TLS is between the gateway and mosquitto.
+// The gateway reaches it through a gate (proxy.mjs) on the port that its configuration names. The gate opens only when
+// the observer has subscribed: a broker that has just been started would take messages that nobody sees, and the test
+// would count them as lost. TLS is between the gateway and mosquitto.
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import mqtt from 'mqtt';
+import { Proxy } from './proxy.mjs';
 import { canConnect, freePort, start, until, within } from './system.mjs';
-
-class Gate {
-    constructor(port, target) {
-        this.port = port;
-        this.target = target;
-        this.sockets = new Set();
-    }
-
-    accept(outside) {
-        const inside = net.connect(this.target, '127.0.0.1');
-        for (const [from, to] of [[outside, inside], [inside, outside]]) {
-            this.sockets.add(from);
-            from.on('error', () => to.destroy());
-            from.on('close', () => {
-                this.sockets.delete(from);
-                to.destroySoon();
-            });
-            from.setNoDelay(true);
-            if (!this.silent) from.pipe(to);
-        }
-    }
-
-    async open() {
-        this.silent = false;
-        this.server = net.createServer((socket) => this.accept(socket));
-        this.server.listen(this.port, '127.0.0.1');
-        await once(this.server, 'listening');
-    }
-
-    /** Connections end at once, and new ones are refused. */
-    async close() {
-        if (!this.server) return;
-        const closed = once(this.server, 'close');
-        this.server.close();
-        for (const socket of this.sockets) socket.destroy();
-        await closed;
-        this.server = undefined;
-    }
-
-    /** Until it is closed nothing goes through any more, but nothing ends either, and new connections are accepted. */
-    stall() {
-        this.silent = true;
-        for (const socket of this.sockets) {
-            socket.unpipe();
-            socket.pause();
-        }
-    }
-}
 
 export class Cloud {
     static async make(dir, certs, { observe = '#', extra = '', lean = false } = {}) {
@@ -67,7 +19,7 @@ export class Cloud {
         cloud.observe = observe;
         cloud.lean = lean; // only topic, text and identity: for tests with very many messages
         cloud.brokerPort = await freePort();
-        cloud.gate = new Gate(await freePort(), cloud.brokerPort);
+        cloud.gate = new Proxy(await freePort(), cloud.brokerPort);
         cloud.messages = []; // {topic, payload, text, id, retain, properties}, in order of arrival
         cloud.log = '';
         cloud.file = path.join(dir, `mosquitto-${cloud.brokerPort}.conf`);
