@@ -326,11 +326,12 @@ static void online(struct bridge *b)
 
 static void stall_or_recover(struct bridge *b)
 {
-    bool stalled = client_stalled(b->client);
-    if (stalled && b->state == BRIDGE_ONLINE) {
+    enum client_stall why = client_stall(b->client, bridge_now(b));
+    if (why != CLIENT_FLOWS && (b->state == BRIDGE_ONLINE || b->state == BRIDGE_STALLED))
+        explain_stall(&b->why, why);
+    if (why != CLIENT_FLOWS && b->state == BRIDGE_ONLINE) {
         move(b, BRIDGE_STALLED, CLIENT_NEVER);
-        explain_stall(&b->why);
-    } else if (!stalled && b->state == BRIDGE_STALLED) {
+    } else if (why == CLIENT_FLOWS && b->state == BRIDGE_STALLED) {
         move(b, BRIDGE_ONLINE, CLIENT_NEVER);
         b->why = b->refused_subscription;
     }
@@ -520,6 +521,7 @@ void bridge_get_status(const struct bridge *b, struct bridge_status *ret)
         .acknowledged = b->acknowledged,
         .received = b->received,
         .dead = b->dead,
+        .refused = client_refused(b->client),
         .batches = b->batches_sent,
         .batched = b->batched,
         .bytes_out = b->bytes_out + (b->link ? link_bytes_out(b->link) : 0),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ACK_TIMEOUT_MS       10000 /* PUBACK or SUBACK overdue */
+#define ASK_AFTER_MS         2000  /* a publish waits in silence */
 #define GATEWAY_ID_MAX       256
 #define AWS_KEEP_ALIVE_MIN_S 30
 #define AWS_KEEP_ALIVE_MAX_S 1200
@@ -52,6 +53,7 @@ static enum sl_code make_client(struct bridge *b, struct sl_err *err)
                                       .password = o->password,
                                       .subscriptions = &b->topics,
                                       .keep_alive_s = keep_alive_s(o),
+                                      .ask_after_ms = ASK_AFTER_MS,
                                       .ack_timeout_ms = ACK_TIMEOUT_MS,
                                       .in_flight_max = o->in_flight_max,
                                       .payload_max = o->payload_max,

@@ -90,7 +90,8 @@ static void reset_connection(struct client *c)
                                           .qos_max = 1,
                                           .retain = true,
                                           .aws = c->options.aws };
-    c->window = c->options.in_flight_max;
+    c->window = c->cautious = c->options.in_flight_max;
+    c->refused_since_ms = CLIENT_NEVER;
     c->keep_alive_ms = (int64_t)c->options.keep_alive_s * 1000;
     c->ping_sent_ms = CLIENT_NEVER;
     c->acked_any = false;
@@ -342,23 +343,38 @@ void client_written(struct client *c)
 
 /* ---- looking at it ---- */
 
-/* A refusal holds back what comes after it, so that the order of a lane is kept: but not for ever,
- * or one message would block the lane. */
-#define REFUSALS_THAT_HOLD 4
-
-static bool held(const struct client *c)
+int64_t client_patience_ms(const struct client *c, int64_t ms)
 {
-    for (uint32_t i = 0; c->flights.refused > 0 && i <= c->flights.mask; i++) {
-        const struct flight *fl = &c->flights.slots[i];
-        if (fl->state == FLIGHT_REFUSED && fl->refusals <= REFUSALS_THAT_HOLD)
-            return true;
-    }
-    return false;
+    int64_t slow = 2 * client_round_trip_ms(c);
+    return slow > ms ? slow : ms;
 }
 
-bool client_stalled(const struct client *c)
+bool client_silent(const struct client *c, int64_t now_ms)
 {
-    return c->phase == CLIENT_UP && (c->flights.late > 0 || held(c));
+    return c->flights.sent > 0 && c->ping_sent_ms != CLIENT_NEVER &&
+           now_ms - c->ping_sent_ms >= client_patience_ms(c, SILENT_MS);
+}
+
+static bool refused_for_long(const struct client *c, int64_t now_ms)
+{
+    return c->refused_since_ms != CLIENT_NEVER && flights_hold(&c->flights) &&
+           now_ms - c->refused_since_ms >= REFUSED_STALL_MS;
+}
+
+enum client_stall client_stall(const struct client *c, int64_t now_ms)
+{
+    if (c->phase != CLIENT_UP)
+        return CLIENT_FLOWS;
+    if (c->flights.late > 0)
+        return CLIENT_OVERDUE;
+    if (client_silent(c, now_ms))
+        return CLIENT_SILENT;
+    return refused_for_long(c, now_ms) ? CLIENT_REFUSED : CLIENT_FLOWS;
+}
+
+uint64_t client_refused(const struct client *c)
+{
+    return c->refused;
 }
 
 int64_t client_room_at(struct client *c, int64_t now_ms)
@@ -367,7 +383,8 @@ int64_t client_room_at(struct client *c, int64_t now_ms)
     uint32_t window = careful ? 1 : c->window;
     bool room = c->phase == CLIENT_UP && c->out.len < CLIENT_OUTPUT_HIGH &&
                 c->qos0_count < CLIENT_QOS0_MAX && flights_count(&c->flights) < window &&
-                !client_stalled(c);
+                c->flights.sent < c->cautious && !flights_hold(&c->flights) &&
+                client_stall(c, now_ms) == CLIENT_FLOWS;
     if (!room)
         return CLIENT_NEVER;
     int64_t at = pacer_ready_at(&c->pacer, now_ms);

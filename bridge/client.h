@@ -62,6 +62,7 @@ struct client_options {
     const char *username, *password; /* NULL for none */
     const struct topicmap *subscriptions;
     uint16_t keep_alive_s;  /* 0: no keep-alive */
+    int64_t ask_after_ms;   /* a publish waits, and nothing comes for so long: PINGREQ; 0: never */
     int64_t ack_timeout_ms; /* a publish or SUBSCRIBE unacknowledged for this long is sent again */
     uint32_t in_flight_max; /* 1 to FLIGHTS_WINDOW_MAX; brought into range */
     uint32_t payload_max;   /* 0 for no limit of ours */
@@ -116,8 +117,16 @@ void client_lost(struct client *c, bool hung_up);
 
 enum client_phase client_phase(const struct client *c);
 const struct client_fault *client_fault(const struct client *c);
-/* Acknowledgements are overdue or refused: nothing new is sent. */
-bool client_stalled(const struct client *c);
+/* Why the connection does not count as online, though it stands. */
+enum client_stall {
+    CLIENT_FLOWS,
+    CLIENT_OVERDUE, /* publishes had to be sent again */
+    CLIENT_REFUSED, /* for REFUSED_STALL_MS nothing but "not now" */
+    CLIENT_SILENT,  /* no answer to anything */
+};
+enum client_stall client_stall(const struct client *c, int64_t now_ms);
+/* PUBACKs that said "not now", ever. */
+uint64_t client_refused(const struct client *c);
 uint32_t client_in_flight(const struct client *c);
 /* What the server takes at most; valid while it is up. */
 size_t client_payload_max(const struct client *c);

@@ -23,6 +23,7 @@ static void take_limits(struct client *c, const struct mqtt_props *p)
     c->window = c->options.in_flight_max;
     if (mqtt_has(p, MQTT_P_RECEIVE_MAXIMUM) && p->receive_max < c->window)
         c->window = p->receive_max;
+    c->cautious = c->window;
     c->keep_alive_ms = (int64_t)c->options.keep_alive_s * 1000;
     if (mqtt_has(p, MQTT_P_SERVER_KEEP_ALIVE) && p->server_keep_alive > 0)
         c->keep_alive_ms = (int64_t)p->server_keep_alive * 1000;
@@ -128,10 +129,23 @@ static void publish_refused(struct client *c, struct flight *fl, uint8_t reason,
 {
     bool never = reason == MQTT_RC_NOT_AUTHORIZED || reason == MQTT_RC_TOPIC_NAME_INVALID ||
                  reason == MQTT_RC_PAYLOAD_FORMAT_INVALID;
-    if (never || fl->refusals + 1 >= CLIENT_REFUSALS_MAX)
+    if (never || fl->refusals + 1 >= CLIENT_REFUSALS_MAX) {
         gone(c, fl, reason);
-    else
-        flights_refuse(&c->flights, fl, now_ms + retry_wait_ms(fl));
+        return;
+    }
+    c->refused++;
+    c->cautious = 1;
+    if (c->refused_since_ms == CLIENT_NEVER)
+        c->refused_since_ms = now_ms;
+    flights_refuse(&c->flights, fl, now_ms + retry_wait_ms(fl));
+}
+
+static void taken(struct client *c, struct flight *fl)
+{
+    if (c->cautious < c->window)
+        c->cautious++;
+    c->refused_since_ms = CLIENT_NEVER;
+    gone(c, fl, 0);
 }
 
 static void on_puback(struct client *c, const struct mqtt_frame *f, int64_t now_ms)
@@ -156,7 +170,7 @@ static void on_puback(struct client *c, const struct mqtt_frame *f, int64_t now_
     if (p.reason >= 0x80)
         publish_refused(c, fl, p.reason, now_ms);
     else
-        gone(c, fl, 0);
+        taken(c, fl);
 }
 
 /* ---- subscriptions ---- */

@@ -26,7 +26,11 @@ struct client {
     /* The connection. */
     struct outgoing_limits limits;
     uint32_t window;
-    int64_t keep_alive_ms; /* in force; 0 for none */
+    uint32_t
+        cautious; /* publishes in flight at most: 1 after a refusal, one more with each success */
+    uint64_t refused;         /* PUBACKs that said "not now", ever */
+    int64_t refused_since_ms; /* no success since then; CLIENT_NEVER */
+    int64_t keep_alive_ms;    /* in force; 0 for none */
     int64_t last_sent_ms, last_received_ms;
     int64_t ping_sent_ms; /* CLIENT_NEVER while none is out */
     int64_t last_ack_ms;
@@ -51,6 +55,8 @@ struct client {
 #define SUBSCRIBE_ID_FIRST 0x8000 /* above the publishes' identifiers */
 #define SUBSCRIBES_MAX     128    /* SUBSCRIBE packets: 1,024 filters */
 #define PING_TIMEOUT_MS    10000
+#define SILENT_MS          2000 /* without an answer to a ping while a publish waits: stalled */
+#define REFUSED_STALL_MS   5000 /* nothing but refusals for so long: stalled */
 
 void client_fail(struct client *c, enum client_fault_kind kind, uint8_t reason, const char *fmt,
                  ...) SL_PRINTF(4, 5);
@@ -62,6 +68,10 @@ void client_send_again(struct client *c, struct flight *fl, int64_t now_ms);
 void client_send_subscribes(struct client *c, int64_t now_ms);
 /* One packet off the wire; may fail the client. */
 void client_handle(struct client *c, const struct mqtt_frame *f, int64_t now_ms);
+/* A publish waits, and neither its acknowledgement nor the answer to a ping comes. */
+bool client_silent(const struct client *c, int64_t now_ms);
+/* Slow links are given twice their round trip. */
+int64_t client_patience_ms(const struct client *c, int64_t ms);
 
 static inline size_t client_subscribe_packets(const struct client *c)
 {

@@ -7,6 +7,11 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The server has acknowledged one that was sent later: this one got lost on its side. */
 static bool skipped(const struct client *c, const struct flight *fl)
 {
@@ -62,7 +67,7 @@ static void tick_overdue(struct client *c, int64_t now_ms)
 
 static void tick_refused(struct client *c, int64_t now_ms)
 {
-    while (may_send_again(c, now_ms)) {
+    while (may_send_again(c, now_ms) && c->flights.sent < c->cautious) {
         struct flight *fl = flights_next_retry(&c->flights);
         if (!fl || fl->retry_ms > now_ms)
             return;
@@ -81,7 +86,7 @@ static void tick_subscribe(struct client *c, int64_t now_ms)
 }
 
 /* The keep-alive interval runs out when we are silent; a silent server is asked, too. */
-static int64_t ping_at(const struct client *c)
+static int64_t keep_alive_at(const struct client *c)
 {
     if (c->keep_alive_ms == 0)
         return CLIENT_NEVER;
@@ -89,9 +94,24 @@ static int64_t ping_at(const struct client *c)
     return from + c->keep_alive_ms;
 }
 
+/* When a publish waits and nothing at all comes, the server is asked early. */
+static int64_t ask_at(const struct client *c)
+{
+    const struct flight *fl = c->flights.oldest;
+    if (!fl || c->options.ask_after_ms == 0)
+        return CLIENT_NEVER;
+    return later(fl->sent_ms, c->last_received_ms) + client_patience_ms(c, c->options.ask_after_ms);
+}
+
+static int64_t ping_at(const struct client *c)
+{
+    return earlier(keep_alive_at(c), ask_at(c));
+}
+
 static int64_t ping_timeout_ms(const struct client *c)
 {
-    return c->keep_alive_ms < PING_TIMEOUT_MS ? c->keep_alive_ms : PING_TIMEOUT_MS;
+    bool shorter = c->keep_alive_ms > 0 && c->keep_alive_ms < PING_TIMEOUT_MS;
+    return shorter ? c->keep_alive_ms : PING_TIMEOUT_MS;
 }
 
 static void tick_ping(struct client *c, int64_t now_ms)
@@ -124,9 +144,15 @@ void client_tick(struct client *c, int64_t now_ms)
     client_settle_output(c, before, now_ms);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
+/* When client_stall() will answer otherwise. */
+static int64_t stall_at(const struct client *c, int64_t now_ms)
 {
-    return a < b ? a : b;
+    int64_t at = CLIENT_NEVER;
+    if (c->ping_sent_ms != CLIENT_NEVER && c->flights.sent > 0 && !client_silent(c, now_ms))
+        at = c->ping_sent_ms + client_patience_ms(c, SILENT_MS);
+    if (c->refused_since_ms != CLIENT_NEVER && now_ms < c->refused_since_ms + REFUSED_STALL_MS)
+        at = earlier(at, c->refused_since_ms + REFUSED_STALL_MS);
+    return at;
 }
 
 int64_t client_deadline(struct client *c, int64_t now_ms)
@@ -135,13 +161,14 @@ int64_t client_deadline(struct client *c, int64_t now_ms)
         return CLIENT_NEVER;
     int64_t at =
         c->ping_sent_ms == CLIENT_NEVER ? ping_at(c) : c->ping_sent_ms + ping_timeout_ms(c);
+    at = earlier(at, stall_at(c, now_ms));
     if (c->phase == CLIENT_SUBSCRIBING)
         return earlier(at, c->subscribe_sent_ms + c->options.ack_timeout_ms);
     if (c->out.len >= CLIENT_OUTPUT_HIGH)
         return at; /* nothing can be sent again before the hand-over */
     int64_t paced = pacer_ready_at(&c->pacer, now_ms);
     struct flight *fl = flights_next_retry(&c->flights);
-    if (fl)
+    if (fl && c->flights.sent < c->cautious)
         at = earlier(at, later(fl->retry_ms, paced));
     return earlier(at, later(overdue_at(c), paced));
 }

@@ -172,11 +172,23 @@ void explain_start(struct explanation *ret, const struct explain_peer *peer,
         say(ret, "start", "no connection to %s:%u: %s", peer->host, peer->port, err->text);
 }
 
-void explain_stall(struct explanation *ret)
+void explain_stall(struct explanation *ret, enum client_stall why)
 {
-    say(ret, "puback-overdue",
-        "connected, but the server does not acknowledge what is published, or refuses it for now; "
-        "it is sent again");
+    switch (why) {
+    case CLIENT_FLOWS: break;
+    case CLIENT_OVERDUE:
+        say(ret, "puback-overdue",
+            "connected, but the server does not acknowledge what is published; it is sent again");
+        break;
+    case CLIENT_REFUSED:
+        say(ret, "refused-for-now",
+            "connected, but the server refuses for now what is published (a quota of the account, "
+            "say); it is sent again");
+        break;
+    case CLIENT_SILENT:
+        say(ret, "silent", "connected, but the server answers neither publishes nor a ping");
+        break;
+    }
 }
 
 void explain_subscription(struct explanation *ret, const struct explain_peer *peer,

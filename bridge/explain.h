@@ -33,7 +33,7 @@ void explain_timeout(struct explanation *ret, const struct explain_peer *peer,
 void explain_start(struct explanation *ret, const struct explain_peer *peer,
                    const struct sl_err *err, bool files);
 /* Connected, but nothing new can be sent. */
-void explain_stall(struct explanation *ret);
+void explain_stall(struct explanation *ret, enum client_stall why);
 void explain_subscription(struct explanation *ret, const struct explain_peer *peer,
                           const char *filter, uint8_t reason);
 

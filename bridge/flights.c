@@ -142,18 +142,36 @@ void flights_refuse(struct flights *f, struct flight *fl, int64_t retry_ms)
     f->refused++;
 }
 
+static bool holds(const struct flight *fl)
+{
+    return fl->state == FLIGHT_REFUSED && fl->refusals <= FLIGHTS_HOLD;
+}
+
+static bool comes_before(const struct flight *a, const struct flight *b)
+{
+    return a->lane != b->lane ? a->lane < b->lane : a->number < b->number;
+}
+
 struct flight *flights_next_retry(struct flights *f)
 {
-    struct flight *first = NULL;
+    struct flight *held = NULL, *free = NULL;
     for (uint32_t i = 0; f->refused > 0 && i <= f->mask; i++) {
         struct flight *fl = &f->slots[i];
-        if (fl->state != FLIGHT_REFUSED)
-            continue;
-        if (!first || fl->retry_ms < first->retry_ms ||
-            (fl->retry_ms == first->retry_ms && fl->seq < first->seq))
-            first = fl;
+        if (holds(fl) && (!held || comes_before(fl, held)))
+            held = fl;
+        else if (fl->state == FLIGHT_REFUSED && !holds(fl) &&
+                 (!free || fl->retry_ms < free->retry_ms))
+            free = fl;
     }
-    return first;
+    return !held || (free && free->retry_ms < held->retry_ms) ? free : held;
+}
+
+bool flights_hold(const struct flights *f)
+{
+    for (uint32_t i = 0; f->refused > 0 && i <= f->mask; i++)
+        if (holds(&f->slots[i]))
+            return true;
+    return false;
 }
 
 void flights_drop(struct flights *f, struct flight *fl)

@@ -14,6 +14,9 @@
 #include <stdint.h>
 
 #define FLIGHTS_WINDOW_MAX 4096
+/* So many refusals of one publish hold back what comes after it, so that order is kept: not more,
+ * or one that the server never takes would block all. */
+#define FLIGHTS_HOLD 4
 /* Identifiers above it are the client's own, for SUBSCRIBE. */
 #define FLIGHTS_ID_MAX 0x7FFF
 
@@ -62,8 +65,11 @@ struct flight *flights_find(struct flights *f, uint16_t packet_id);
 void flights_again(struct flights *f, struct flight *fl, int64_t now_ms);
 /* Sent: the server does not take it now. */
 void flights_refuse(struct flights *f, struct flight *fl, int64_t retry_ms);
-/* The refused flight whose turn comes first, or NULL. */
+/* The refused flight whose turn comes first, or NULL. Those that hold others back have their turns
+ * in the order of lane and number, whatever their own times are. */
 struct flight *flights_next_retry(struct flights *f);
+/* Whether a refused one holds back what is new. */
+bool flights_hold(const struct flights *f);
 /* Acknowledged or given up. */
 void flights_drop(struct flights *f, struct flight *fl);
 /* The connection is gone: sent ones are remembered, refused ones (whose identifiers the server has

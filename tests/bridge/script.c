@@ -1,21 +1,16 @@
 /* script.c - runs a conversation between the client core and a server that the script plays.
  *
- *   opt window=N ka=S ack=MS pps=N aws=1 max=N sub=CLOUD>LOCAL:QOS user=U pass=P   (first lines)
- *   start 5|4            a connection opens
- *   srv PACKET ...       the server sends: connack SP RC [rm= ka= mq= ra= mps=] | puback ID [RC]
- *                        | suback ID C,C.. | publish QOS ID TOPIC PAYLOAD [alias=N] | pingresp
- *                        | disconnect RC | pubrel ID
- *   hex BYTES            the server sends these bytes; "drip BYTES": one at a time
- *   pub LANE NUM QOS TOPIC PAYLOAD [r] [ttl=S] [age=MS]   the outbox gives a message
- *   big LANE NUM BYTES   the same with so large a payload
- *   out TEXT | out -     the next packet that the client sent, or none
- *   ev TEXT | ev -       the next thing it told its owner, or none
- *   t MS                 time passes, then a tick
- *   room yes|no|MS       may the next publish be given: now, not before an event, in MS
- *   due MS|never         when the next tick is wanted
- *   phase WORD, fault WORD, stalled 0|1, flying N
- *   written              what was handed over lies in the kernel
- *   bye, lost [hung-up]  we disconnect; the connection is gone */
+ *   opt window=N ka=S ack=MS ask=MS pps=N aws=1 max=N sub=CLOUD>LOCAL:QOS user=U pass=P   (first
+ * lines) start 5|4            a connection opens srv PACKET ...       the server sends: connack SP
+ * RC [rm= ka= mq= ra= mps=] | puback ID [RC] | suback ID C,C.. | publish QOS ID TOPIC PAYLOAD
+ * [alias=N] | pingresp | disconnect RC | pubrel ID hex BYTES            the server sends these
+ * bytes; "drip BYTES": one at a time pub LANE NUM QOS TOPIC PAYLOAD [r] [ttl=S] [age=MS]   the
+ * outbox gives a message big LANE NUM BYTES   the same with so large a payload out TEXT | out - the
+ * next packet that the client sent, or none ev TEXT | ev -       the next thing it told its owner,
+ * or none t MS                 time passes, then a tick room yes|no|MS       may the next publish
+ * be given: now, not before an event, in MS due MS|never         when the next tick is wanted phase
+ * WORD, fault WORD, stalled 0|1, flying N written              what was handed over lies in the
+ * kernel bye, lost [hung-up]  we disconnect; the connection is gone */
 #include "script.h"
 
 #include "client.h"
@@ -241,6 +236,7 @@ static void set_options(struct rig *r, const char *args)
     struct client_options *o = &r->options;
     o->in_flight_max = number_option(args, "window", o->in_flight_max);
     o->keep_alive_s = (uint16_t)number_option(args, "ka", o->keep_alive_s);
+    o->ask_after_ms = number_option(args, "ask", (uint32_t)o->ask_after_ms);
     o->ack_timeout_ms = number_option(args, "ack", (uint32_t)o->ack_timeout_ms);
     o->publishes_per_second = number_option(args, "pps", 0);
     o->payload_max = number_option(args, "max", o->payload_max);
@@ -471,7 +467,7 @@ static void look(struct rig *r, const char *word, const char *args)
     else if (strcmp(word, "fault") == 0)
         check_text(r, "fault", faults[client_fault(r->client)->kind], args);
     else if (strcmp(word, "stalled") == 0)
-        expect_number(r, "stalled", client_stalled(r->client), args);
+        expect_number(r, "stalled", (client_stall(r->client, r->now) != CLIENT_FLOWS), args);
     else if (strcmp(word, "flying") == 0)
         expect_number(r, "flying", (long)client_in_flight(r->client), args);
     else

@@ -188,9 +188,27 @@ static const struct talk {
           "ev dead normal1 payload format invalid content" },
     { "5: quota is tried again, and holds the others back", UP5
       "srv connack 0 0\npub normal 1 1 a x\nout PUBLISH q1 id=1 a x sluice-id=g/normal/1\n"
-      "srv puback 1 97\nev -\nstalled 1\nroom no\ndue 1000\nt 1000\n"
+      "srv puback 1 97\nev -\nstalled 0\nroom no\ndue 1000\nt 1000\n"
       "out PUBLISH q1 id=1 a x sluice-id=g/normal/1\nstalled 0\nsrv puback 1 97\ndue 2000\nt 2000\n"
       "out PUBLISH q1 id=1 a x sluice-id=g/normal/1\nsrv puback 1\nev acked normal1\nroom yes" },
+    { "5: nothing but refusals for five seconds is a stall",
+      UP5 "srv connack 0 0\npub normal 1 1 a x\nsrv puback 1 97\nt 1000\nsrv puback 1 97\nt 2000\n"
+          "srv puback 1 97\nt 1999\nstalled 0\ndue 1\nt 1\nstalled 1\nroom no\nt 2000\n"
+          "srv puback 1\nstalled 0\nroom yes" },
+    { "5: what is refused goes again in its order, one first and more with each success",
+      UP5 "srv connack 0 0\npub normal 1 1 a x\nt 1\npub normal 2 1 a y\nt 1\npub normal 3 1 a z\n"
+          "out PUBLISH q1 id=1 a x sluice-id=g/normal/1\n"
+          "out PUBLISH q1 id=2 a y sluice-id=g/normal/2\n"
+          "out PUBLISH q1 id=3 a z sluice-id=g/normal/3\n"
+          "srv puback 2 97\nt 10\nsrv puback 3 97\nsrv puback 1 97\nt 995\nout -\nt 100\n"
+          "out PUBLISH q1 id=1 a x sluice-id=g/normal/1\nout -\nroom no\nsrv puback 1\nt 0\n"
+          "out PUBLISH q1 id=2 a y sluice-id=g/normal/2\n"
+          "out PUBLISH q1 id=3 a z sluice-id=g/normal/3\nroom no\nsrv puback 2\nsrv puback 3\n"
+          "room yes" },
+    { "5: after a refusal the window opens one by one",
+      "opt window=9\n" UP5 "srv connack 0 0\npub normal 1 1 a x\nsrv puback 1 97\nt 1000\n"
+      "srv puback 1\nroom yes\npub normal 2 1 a x\nroom yes\npub normal 3 1 a x\nroom no\n"
+      "srv puback 2\nroom yes\npub normal 4 1 a x\nroom yes\npub normal 5 1 a x\nroom no" },
     { "5: one that is refused again and again does not block the rest",
       UP5 "srv connack 0 0\npub normal 1 1 a x\nsrv puback 1 80\nt 1000\nsrv puback 1 80\nt 2000\n"
           "srv puback 1 80\nt 4000\nsrv puback 1 80\nroom no\nt 8000\nsrv puback 1 80\nroom yes\n"
@@ -281,6 +299,22 @@ static const struct talk {
     { "ping when silent, answer in time",
       UP4 "srv connack 0 0\ndue 60000\nt 60000\nout PINGREQ\ndue 10000\nsrv pingresp\ndue 60000\n"
           "t 60000\nout PINGREQ" },
+    { "a publish in silence: the server is asked, and is silent, then gone",
+      "opt ask=2000\n" UP4 "srv connack 0 0\npub normal 1 1 a x\nout PUBLISH q1 id=1 a x\n"
+      "due 2000\nt 1999\nout -\nt 1\nout PINGREQ\nstalled 0\ndue 2000\nt 2000\nstalled 1\n"
+      "room no\nt 7999\nphase up\nt 1\nfault keep-alive" },
+    { "a slow server that answers pings is not silent",
+      "opt ask=2000\n" UP4 "srv connack 0 0\npub normal 1 1 a x\nout PUBLISH q1 id=1 a x\n"
+      "t 2000\nout PINGREQ\nt 1999\nsrv pingresp\nt 1\nstalled 0\ndue 1999\nt 1999\nout PINGREQ\n"
+      "t 2000\nstalled 1\nsrv pingresp\nstalled 0" },
+    { "a link with a long round trip is given twice that",
+      "opt ask=2000\n" UP4 "srv connack 0 0\npub normal 1 1 a x\nout PUBLISH q1 id=1 a x\n"
+      "t 1900\nsrv puback 1\npub normal 2 1 a x\nout PUBLISH q1 id=2 a x\ndue 3800" },
+    { "nobody waits: nobody asks", "opt ask=2000\n" UP4 "srv connack 0 0\ndue 60000" },
+    { "asked without a keep-alive, too",
+      "opt ka=0 ask=2000\nstart 4\nout CONNECT v4 gw clean=0 ka=0\nsrv connack 0 0\ndue never\n"
+      "pub normal 1 1 a x\nout PUBLISH q1 id=1 a x\nt 2000\nout PINGREQ\nt 10000\n"
+      "fault keep-alive" },
     { "no answer", UP4 "srv connack 0 0\nt 60000\nt 9999\nphase up\nt 1\nfault keep-alive" },
     { "any byte is an answer", UP4 "srv connack 0 0\nt 60000\nt 9999\nhex d0\nt 9999\nphase up" },
     { "a server that only listens is asked, too", UP4

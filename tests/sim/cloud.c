@@ -252,10 +252,13 @@ static void on_publish(struct sim *s, struct link *l, const struct mqtt_frame *f
     bool five = s->cloud.version == MQTT_V5;
     if (five && sim_chance(s, s->faults.refused)) {
         ack.reason = MQTT_RC_QUOTA_EXCEEDED;
-        s->reorders = true;
+        /* Those in flight pass it; and after so many refusals it no longer holds the others back.
+         */
+        s->reorders |= s->window > 1 || ++s->cloud.refused_in_a_row > 4;
     } else if (five && refused_for_good(s, list, n, lane)) {
         ack.reason = n > 1 ? MQTT_RC_PAYLOAD_FORMAT_INVALID : MQTT_RC_TOPIC_NAME_INVALID;
     } else {
+        s->cloud.refused_in_a_row = 0;
         for (unsigned i = 0; i < n; i++)
             note_arrival(s, list[i].id, lane, list[i].number);
     }

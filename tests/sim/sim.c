@@ -115,6 +115,7 @@ static struct config *make_config(struct sim *s)
     struct config *c = NULL;
     struct config_problems problems = { 0 };
     struct sl_buf text = { 0 };
+    s->window = 1 + (unsigned)(sim_chance(s, 200) ? 0 : sim_below(s, 60));
     uint64_t bytes = s->bounded ? 65536 + sim_below(s, 60000) : 1u << 30;
     sl_buf_printf(&text,
                   "{\"gateway\":{\"id\":\"gw\",\"data_dir\":\"%s\"},\"listeners\":[],"
@@ -126,7 +127,7 @@ static struct config *make_config(struct sim *s)
                   "\"limits\":{\"publishes_per_second\":%u,\"in_flight\":%u}},",
                   s->folder, (unsigned long long)bytes,
                   when_full[s->bounded ? sim_below(s, SL_ARRAY_LEN(when_full)) : 0], s->batch_bytes,
-                  sim_chance(s, 500) ? 20 : 1000, 1 + (unsigned)sim_below(s, 60));
+                  sim_chance(s, 500) ? 20 : 1000, s->window);
     char batch[3][96];
     for (int i = 0; i < 3; i++)
         batch_options(s, batch[i], sizeof batch[i]);

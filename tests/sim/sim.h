@@ -63,6 +63,7 @@ struct cloud {
     uint64_t last[OUTBOX_LANES]; /* the highest number so far */
     struct sim_identity seen[SIM_IDENTITIES];
     uint32_t seen_count;
+    unsigned refused_in_a_row;
     uint64_t publishes, repeats, batches, batched;
 };
 
@@ -94,6 +95,7 @@ struct sim {
     bool old_cloud; /* speaks 3.1.1 only: no identities */
     bool reorders;  /* the cloud refused for now: what it refused comes behind the others */
     bool draining;  /* no new messages */
+    unsigned window;       /* publishes in flight, in this life */
     unsigned batch_bytes, batch_count; /* limits of this run's batches */
     /* The process. */
     struct gateway *gateway; /* NULL while it is down */

@@ -76,6 +76,7 @@ struct bridge_status {
      * them. */
     uint64_t connects, connect_failures, published, acknowledged, received, dead, bytes_out,
         bytes_in, batches, batched;
+    uint64_t refused; /* times the cloud said "not now" to a publish */
     uint32_t in_flight;
     int64_t round_trip_ms;    /* smoothed publish-to-acknowledgement */
     int64_t next_attempt_ms;  /* until the next try, while in back-off */
