@@ -35,9 +35,17 @@ void backoff_attempt(struct backoff *b, int64_t now_ms)
     b->attempt_ms = now_ms;
 }
 
-int64_t backoff_next_ms(struct backoff *b, int64_t now_ms)
+static int64_t lesser(int64_t a, int64_t b)
 {
-    int64_t wait = jitter(b, b->window_ms);
+    return a < b ? a : b;
+}
+
+/* Jitter goes on top of a floor, or all would come back together. */
+int64_t backoff_next_ms(struct backoff *b, int64_t now_ms, int64_t floor_ms, int64_t cap_ms)
+{
+    int64_t least = lesser(floor_ms, b->max_ms / 2), most = lesser(cap_ms, b->max_ms);
+    int64_t window = lesser(b->window_ms > least ? b->window_ms : least, most - least);
+    int64_t wait = least + jitter(b, window);
     b->window_ms = b->window_ms < b->max_ms / 2 ? b->window_ms * 2 : b->max_ms;
     if (b->attempt_ms == BACKOFF_NEVER)
         return wait;

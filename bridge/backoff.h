@@ -32,8 +32,9 @@ void backoff_init(struct backoff *b, int64_t min_ms, int64_t max_ms, backoff_ran
 int64_t backoff_first_ms(struct backoff *b);
 /* An attempt begins. */
 void backoff_attempt(struct backoff *b, int64_t now_ms);
-/* How long to wait from now after a failure; widens the window for the next one. */
-int64_t backoff_next_ms(struct backoff *b, int64_t now_ms);
+/* How long to wait from now after a failure; widens the window for the next one. At least floor_ms,
+ * at most cap_ms; neither takes it above the maximum. */
+int64_t backoff_next_ms(struct backoff *b, int64_t now_ms, int64_t floor_ms, int64_t cap_ms);
 /* A connection that had been up for this long has ended. */
 void backoff_was_up(struct backoff *b, int64_t up_ms);
 

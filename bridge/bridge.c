@@ -171,7 +171,8 @@ static void disconnect(struct bridge *b, bool hung_up)
     client_lost(b->client, hung_up);
     if (!was_up)
         return;
-    backoff_was_up(&b->backoff, bridge_now(b) - b->up_since_ms);
+    if (!pace_of(b->why.cause).unstable)
+        backoff_was_up(&b->backoff, bridge_now(b) - b->up_since_ms);
     doubt_guess(b);
     batches_forget(&b->batches);
     outbox_return_all(b->options.outbox);
@@ -191,6 +192,18 @@ static void stop(struct bridge *b)
     uv_close((uv_handle_t *)&b->timer, on_timer_closed);
 }
 
+/* The connection ended by the server's doing. When that happens again and again right after it came
+ * up, there is a reason that it does not tell. */
+static void note_kick(struct bridge *b)
+{
+    if (!bridge_is_up(b) || !client_blameless(b->client))
+        return; /* suspicion.h looks after the latter */
+    bool stable = bridge_now(b) - b->up_since_ms >= BACKOFF_STABLE_MS;
+    b->kicks = stable ? 0 : b->kicks + 1;
+    if (b->kicks >= PACE_KICKS)
+        explain_kicks(&b->why, &b->peer, b->kicks);
+}
+
 /* b->why says why; hung_up: the server closed the connection in order. */
 static void lose(struct bridge *b, bool hung_up)
 {
@@ -202,7 +215,8 @@ static void lose(struct bridge *b, bool hung_up)
     }
     disconnect(b, hung_up);
     int64_t now = bridge_now(b);
-    move(b, BRIDGE_BACKOFF, now + backoff_next_ms(&b->backoff, now));
+    struct pace pace = pace_of(b->why.cause);
+    move(b, BRIDGE_BACKOFF, now + backoff_next_ms(&b->backoff, now, pace.floor_ms, pace.cap_ms));
 }
 
 /* ---- the link's events ---- */
@@ -245,6 +259,15 @@ static void on_written(void *ctx)
     bridge_settle(b);
 }
 
+/* Certificates cannot be judged by a clock that was never set: that is the thing to say. */
+#define CLOCK_SET_MS INT64_C(1704067200000) /* 2024 */
+static void note_clock(struct bridge *b)
+{
+    int64_t wall = sl_wall_ms(b->options.clock);
+    if (wall < CLOCK_SET_MS && !b->closing)
+        explain_clock(&b->why, wall);
+}
+
 static void on_ended(void *ctx, enum link_end why, const char *text)
 {
     struct bridge *b = ctx;
@@ -252,6 +275,10 @@ static void on_ended(void *ctx, enum link_end why, const char *text)
         note_early_close(b);
     if (!b->closing)
         explain_end(&b->why, &b->peer, b->state, why, text);
+    if (why == LINK_END_TLS)
+        note_clock(b);
+    if (why == LINK_END_CLOSED && !b->closing)
+        note_kick(b);
     lose(b, why == LINK_END_CLOSED);
     bridge_settle(b);
 }
@@ -263,7 +290,8 @@ static enum sl_code load_certificates(struct bridge *b, struct tls_context **ret
 {
     struct tls_options tls = { .cert_path = b->options.cert_path,
                                .key_path = b->options.key_path,
-                               .ca_path = b->options.ca_path };
+                               .ca_path = b->options.ca_path,
+                               .alpn = b->alpn[0] ? b->alpn : NULL };
     *ret = NULL;
     if (!b->options.ca_path)
         return SL_OK;
@@ -343,6 +371,8 @@ static void fail(struct bridge *b)
     explain_fault(&b->why, &b->peer, fault);
     if (fault->kind == CLIENT_FAULT_VERSION)
         other_version(b);
+    if (fault->kind == CLIENT_FAULT_DISCONNECTED && fault->reason != MQTT_RC_SESSION_TAKEN_OVER)
+        note_kick(b);
     bridge_flush(b); /* a last DISCONNECT with the reason, if the socket takes it */
     lose(b, false);
 }

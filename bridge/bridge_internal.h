@@ -9,12 +9,14 @@
 #include "client.h"
 #include "explain.h"
 #include "link.h"
+#include "pace.h"
 #include "topicmap.h"
 
 struct bridge {
     struct bridge_options options; /* strings are the bridge's own copies */
     struct bridge_callbacks callbacks;
     struct explain_peer peer;
+    const char *alpn[2]; /* NULL-ended, as tls.h wants it */
     struct topicmap topics;
     struct batches batches; /* between the outbox and the client */
     struct client *client;
@@ -33,11 +35,12 @@ struct bridge {
     struct explanation refused_subscription; /* on this session; "" for none */
 
     enum mqtt_version version; /* of the next attempt */
-    unsigned closed_early;     /* connections in a row that ended right after CONNECT */
-    bool spoke_5;              /* the server took us with MQTT 5 once */
-    bool guessed; /* the older version is used because it hung up, not because it said */
-    bool writing; /* the link has not written what it was given */
-    bool dry;     /* the outbox had nothing; it will call */
+    unsigned kicks;        /* connections in a row that the server ended soon after they came up */
+    unsigned closed_early; /* connections in a row that ended right after CONNECT */
+    bool spoke_5;          /* the server took us with MQTT 5 once */
+    bool guessed;          /* the older version is used because it hung up, not because it said */
+    bool writing;          /* the link has not written what it was given */
+    bool dry;              /* the outbox had nothing; it will call */
     bool closing;
     int64_t drain_until_ms;
     void (*on_closed)(void *ctx);

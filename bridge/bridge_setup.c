@@ -22,8 +22,9 @@ static uint64_t random_below(void *ctx, uint64_t bound)
 /* Copies every string; NULL stays NULL. */
 static bool copy_strings(struct bridge_options *o)
 {
-    const char **strings[] = { &o->gateway_id, &o->host,     &o->client_id, &o->ca_path,
-                               &o->cert_path,  &o->key_path, &o->username,  &o->password };
+    const char **strings[] = { &o->gateway_id, &o->host,      &o->client_id,
+                               &o->ca_path,    &o->cert_path, &o->key_path,
+                               &o->username,   &o->password,  &o->alpn };
     bool ok = true;
     for (size_t i = 0; i < SL_ARRAY_LEN(strings); i++) {
         if (!*strings[i])
@@ -88,6 +89,7 @@ enum sl_code bridge_fill(struct bridge *b, const struct bridge_options *options,
                                      .port = b->options.port,
                                      .connect_timeout_ms = b->options.connect_timeout_ms,
                                      .aws = b->options.aws_limits };
+    b->alpn[0] = b->options.alpn;
     b->version = options->protocol_version == 5 ? MQTT_V5 : MQTT_V311;
     b->topic.max = UINT16_MAX;
     backoff_init(&b->backoff, options->reconnect_min_ms, options->reconnect_max_ms, random_below,
@@ -98,8 +100,8 @@ enum sl_code bridge_fill(struct bridge *b, const struct bridge_options *options,
 void bridge_clear(struct bridge *b)
 {
     struct bridge_options *o = &b->options;
-    const char *strings[] = { o->gateway_id, o->host,     o->client_id, o->ca_path,
-                              o->cert_path,  o->key_path, o->username,  o->password };
+    const char *strings[] = { o->gateway_id, o->host,     o->client_id, o->ca_path, o->cert_path,
+                              o->key_path,   o->username, o->password,  o->alpn };
     for (size_t i = 0; i < SL_ARRAY_LEN(strings); i++)
         free((void *)(uintptr_t)strings[i]); /* our copies; const only for the rest of us */
     client_free(b->client);

@@ -391,6 +391,11 @@ int64_t client_room_at(struct client *c, int64_t now_ms)
     return careful && c->quiet_until_ms > at ? c->quiet_until_ms : at;
 }
 
+bool client_blameless(const struct client *c)
+{
+    return c->acked_any || c->flights.sent == 0;
+}
+
 enum client_phase client_phase(const struct client *c)
 {
     return c->phase;

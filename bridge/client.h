@@ -115,6 +115,10 @@ void client_disconnect(struct client *c);
  * a word. */
 void client_lost(struct client *c, bool hung_up);
 
+/* This connection has acknowledged something, or there was nothing to acknowledge: when it ends, no
+ * publish of ours is to blame. */
+bool client_blameless(const struct client *c);
+
 enum client_phase client_phase(const struct client *c);
 const struct client_fault *client_fault(const struct client *c);
 /* Why the connection does not count as online, though it stands. */

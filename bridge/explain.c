@@ -172,6 +172,30 @@ void explain_start(struct explanation *ret, const struct explain_peer *peer,
         say(ret, "start", "no connection to %s:%u: %s", peer->host, peer->port, err->text);
 }
 
+void explain_kicks(struct explanation *ret, const struct explain_peer *peer, unsigned count)
+{
+    char last[160];
+    (void)snprintf(last, sizeof last, "%.159s", ret->error); /* cut: the cause comes first */
+    say(ret, "kicked",
+        "the server has ended %u connections in a row soon after they came up: see that no second "
+        "gateway uses client id \"%s\"%s (last: %s)",
+        count, peer->client_id,
+        peer->aws ? ", and that the policy allows iot:Publish, iot:Subscribe and iot:Receive on "
+                    "the topics used"
+                  : ", and what its log says",
+        last);
+}
+
+void explain_clock(struct explanation *ret, int64_t wall_ms)
+{
+    char last[200];
+    (void)snprintf(last, sizeof last, "%.199s", ret->error); /* cut: the cause comes first */
+    say(ret, "clock",
+        "this machine's clock is not set (it says %lld s after 1970), so certificates cannot be "
+        "checked: waiting for its time to be set (%s)",
+        (long long)(wall_ms / 1000), last);
+}
+
 void explain_stall(struct explanation *ret, enum client_stall why)
 {
     switch (why) {

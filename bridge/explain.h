@@ -32,6 +32,10 @@ void explain_timeout(struct explanation *ret, const struct explain_peer *peer,
 /* The certificate files could not be used, or the connection could not be begun. */
 void explain_start(struct explanation *ret, const struct explain_peer *peer,
                    const struct sl_err *err, bool files);
+/* The server ended so many connections in a row right after they came up. */
+void explain_kicks(struct explanation *ret, const struct explain_peer *peer, unsigned count);
+/* TLS failed, and this machine's clock was never set; what was said before is kept behind it. */
+void explain_clock(struct explanation *ret, int64_t wall_ms);
 /* Connected, but nothing new can be sent. */
 void explain_stall(struct explanation *ret, enum client_stall why);
 void explain_subscription(struct explanation *ret, const struct explain_peer *peer,

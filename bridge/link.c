@@ -205,9 +205,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n == 0 || l->closing || l->ended || l->attempt != a)
         return;
     if (n < 0) {
-        bool in_handshake = l->session && !l->open;
-        if (n == UV_EOF && in_handshake)
-            end(l, LINK_END_TLS, "the peer closed the connection during the TLS handshake");
+        struct sl_err err = { 0 };
+        if (n == UV_EOF && l->session && !l->open && tls_session_cut(l->session, &err) != SL_OK)
+            end(l, LINK_END_TLS, err.text);
         else
             end(l, n == UV_EOF ? LINK_END_CLOSED : LINK_END_LOST, uv_strerror((int)n));
         return;

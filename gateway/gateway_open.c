@@ -161,6 +161,8 @@ static void fill_bridge_options(struct gateway *g, struct bridge_options *o)
         .ca_path = c->cloud.ca,
         .cert_path = c->cloud.cert,
         .key_path = c->cloud.key,
+        /* On 443 AWS tells MQTT from HTTPS by this name alone. */
+        .alpn = c->cloud.aws && c->cloud.port == 443 ? "x-amzn-mqtt-ca" : NULL,
         .username = c->cloud.username,
         .password = c->cloud.password,
         .protocol_version = c->cloud.protocol_version,

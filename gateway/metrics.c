@@ -241,6 +241,8 @@ static void cloud_metrics(struct gateway *g, struct sl_buf *out)
     counter(out, "sluice_cloud_batched_total", "Outputs that were in them.", s.batched);
     counter(out, "sluice_cloud_acknowledged_total", "Outputs that the cloud has acknowledged.",
             s.acknowledged);
+    counter(out, "sluice_cloud_refused_total", "Times that the cloud refused a publish for now.",
+            s.refused);
     counter(out, "sluice_cloud_received_total", "Messages from the cloud.", s.received);
     counter(out, "sluice_cloud_sent_bytes_total", "Bytes sent to the cloud.", s.bytes_out);
     counter(out, "sluice_cloud_received_bytes_total", "Bytes received from the cloud.", s.bytes_in);

@@ -108,6 +108,7 @@ static void add_cloud(struct gateway *g, cJSON *root)
     add_uint(o, "published", s.published);
     add_uint(o, "acknowledged", s.acknowledged);
     add_uint(o, "received", s.received);
+    add_uint(o, "refused", s.refused);
     add_uint(o, "batches", s.batches);
     add_uint(o, "batched", s.batched);
     add_int(o, "next_attempt_ms", s.next_attempt_ms);

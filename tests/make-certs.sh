@@ -8,7 +8,7 @@
 #   expired       as server, until 2020                    future       as server, from 2090
 #   expired-device                                         revoked      CN=device-99, listed in ca.crl
 #   chained       as server, issued by a sub-CA; chained.crt holds both
-#   other-server  as server, from other-ca
+#   other-server  as server, from other-ca                 self-signed  as server, by itself
 #   nameless      for clients: O=Somebody and an alternative name, no CN
 #   until-2040    CN=device-40, for clients, ends at the beginning of 2040
 #   future-device as device, from 2085
@@ -100,6 +100,8 @@ issue ca future-device device-01 "$client" 20850101000000Z 20950101000000Z
 issue ca revoked device-99 "$client"
 issue other-ca other-device device-01 "$client"
 issue other-ca other-server localhost "$server"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout self-signed.key -days 20000 \
+    -subj /CN=localhost -addext subjectAltName=$hosts -out self-signed.crt
 issue ca nameless /O=Somebody "${client}subjectAltName=DNS:device-07\n"
 issue ca until-2040 device-40 "$client" "$now_start" 20400101000000Z
 issue ca sub-ca "Sluice test sub-CA" \

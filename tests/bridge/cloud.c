@@ -123,6 +123,13 @@ bool cloud_have_mosquitto(void)
                   ">/dev/null 2>&1") == 0;
 }
 
+static const char *server_file(const struct cloud *c, const char *kind)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s.%s", c->server ? c->server : "server", kind);
+    return certificate(name);
+}
+
 static void write_config(struct cloud *c, const char *path)
 {
     FILE *f = fopen(path, "w");
@@ -132,8 +139,8 @@ static void write_config(struct cloud *c, const char *path)
                   "require_certificate true\nallow_anonymous true\npersistence true\n"
                   "persistence_location %s/\nlog_type all\nlog_dest stderr\n"
                   "max_queued_messages 100000\n",
-                  c->port, certificate("ca.crt"), certificate("server.crt"),
-                  certificate("server.key"), c->dir);
+                  c->port, certificate("ca.crt"), server_file(c, "crt"), server_file(c, "key"),
+                  c->dir);
     assert_int_equal(fclose(f), 0);
 }
 
@@ -149,6 +156,17 @@ void cloud_start_broker(struct cloud *c)
         (void)usleep(10000);
     }
     fail_msg("mosquitto does not listen; see %s", c->dir);
+}
+
+void cloud_start_alpn_server(struct cloud *c, const char *alpn)
+{
+    c->broker = spawn(
+        c, "mosquitto.log",
+        "exec stdbuf -o0 openssl s_server -www -accept 127.0.0.1:%d -cert %s -key %s -CAfile %s "
+        "-Verify 1 -alpn %s",
+        c->port, certificate("server.crt"), certificate("server.key"), certificate("ca.crt"), alpn);
+    for (int i = 0; i < 500 && !port_answers(c->port); i++)
+        (void)usleep(10000);
 }
 
 void cloud_stop_broker(struct cloud *c, int sig)

@@ -12,6 +12,7 @@
 struct cloud {
     char dir[64]; /* everything the test writes */
     int port;
+    const char *server; /* the broker's certificate: "server" unless a test says otherwise */
     pid_t broker, watcher;
     uv_loop_t loop;
     struct outbox *outbox;
@@ -34,6 +35,9 @@ void cloud_free(struct cloud *c); /* closes bridge and outbox, ends children, ch
 
 bool cloud_have_mosquitto(void);
 void cloud_start_broker(struct cloud *c);
+/* A TLS server that speaks no MQTT, wants a client certificate, and selects this protocol; what it
+ * sees is in the broker's log. */
+void cloud_start_alpn_server(struct cloud *c, const char *alpn);
 void cloud_stop_broker(struct cloud *c, int signal);
 /* mosquitto_sub with a persistent session, writing "payload user-properties" lines to a file. */
 void cloud_start_watcher(struct cloud *c);

@@ -79,6 +79,13 @@ static void on_connect(struct fake_client *c, const struct mqtt_frame *f)
         mqtt_encode_disconnect(&c->out, p.version,
                                &(struct mqtt_reasoned){ .reason = MQTT_RC_SESSION_TAKEN_OVER });
         break;
+    case FAKE_KICK: {
+        mqtt_encode_connack(&c->out, p.version, &ack);
+        uv_buf_t buf = uv_buf_init((char *)c->out.ptr, (unsigned)c->out.len);
+        assert_true(uv_try_write((uv_stream_t *)&c->tcp, &buf, 1) == (int)c->out.len);
+        hang_up(c);
+        break;
+    }
     case FAKE_ACCEPT:
     case FAKE_NO_PUBACK: mqtt_encode_connack(&c->out, p.version, &ack); break;
     }

@@ -16,6 +16,7 @@ enum fake_mode {
     FAKE_NO_PUBACK,    /* CONNACK 0, then no acknowledgement */
     FAKE_REFUSE,       /* CONNACK not authorized */
     FAKE_STOP_READING, /* CONNACK 0, then reads no more until fake_resume() */
+    FAKE_KICK,         /* CONNACK 0, then closes */
     FAKE_TAKE_OVER,    /* CONNACK 0, then DISCONNECT: session taken over */
 };
 

@@ -190,6 +190,24 @@ static void is_taken_over(void **state)
     assert_string_equal(c->told.cause, "session-taken-over");
 }
 
+static bool is_kicked(struct cloud *c)
+{
+    return strcmp(c->told.cause, "kicked") == 0;
+}
+
+/* As when two gateways share a client id: each connection ends the other's. */
+static void is_kicked_again_and_again(void **state)
+{
+    struct cloud *c = *state;
+    struct bridge_options options = plain_options(c, FAKE_KICK);
+    options.reconnect_min_ms = 10;
+    options.reconnect_max_ms = 20;
+    cloud_open_bridge(c, &options);
+    assert_true(cloud_wait(c, is_kicked, 10000));
+    assert_int_equal(server.connect_count, 3);
+    assert_non_null(strstr(c->told.error, "client id \"gw\""));
+}
+
 /* A socket that does not drain: what is taken from the outbox stays bounded, nothing is lost. */
 static void waits_for_a_server_that_does_not_read(void **state)
 {
@@ -269,6 +287,7 @@ int main(void)
         FAULT_TEST(gives_up_on_a_server_without_tls),
         FAULT_TEST(is_refused),
         FAULT_TEST(is_taken_over),
+        FAULT_TEST(is_kicked_again_and_again),
         FAULT_TEST(waits_for_a_server_that_does_not_read),
         FAULT_TEST(closes_in_time_without_acknowledgements),
         FAULT_TEST(a_name_that_does_not_exist),

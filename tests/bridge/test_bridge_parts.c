@@ -2,6 +2,7 @@
 #include "backoff.h"
 #include "explain.h"
 #include "flights.h"
+#include "pace.h"
 #include "pacer.h"
 #include "topicmap.h"
 
@@ -39,7 +40,7 @@ static void backoff_is_full_jitter(void **state)
         struct backoff b;
         backoff_init(&b, 2000, 120000, seeded, &seed);
         for (int s = 0; s < STEPS; s++) {
-            int64_t wait = backoff_next_ms(&b, 0);
+            int64_t wait = backoff_next_ms(&b, 0, 0, INT64_MAX);
             sum[s] += (double)wait;
             least[s] = wait < least[s] ? wait : least[s];
             most[s] = wait > most[s] ? wait : most[s];
@@ -66,7 +67,7 @@ static void backoff_keeps_a_second_between_attempts(void **state)
     for (int i = 0; i < 100; i++) {
         backoff_attempt(&b, now);
         int64_t failed = now + i * 20;
-        int64_t next = failed + backoff_next_ms(&b, failed);
+        int64_t next = failed + backoff_next_ms(&b, failed, 0, INT64_MAX);
         assert_true(next - now >= BACKOFF_ATTEMPT_MS);
         now = next;
     }
@@ -79,7 +80,7 @@ static void backoff_resets_only_after_a_stable_connection(void **state)
     struct backoff b;
     backoff_init(&b, 1000, 120000, seeded, &seed);
     for (int i = 0; i < 5; i++)
-        (void)backoff_next_ms(&b, 0);
+        (void)backoff_next_ms(&b, 0, 0, INT64_MAX);
     assert_int_equal(b.window_ms, 32000);
     backoff_was_up(&b, BACKOFF_STABLE_MS - 1);
     assert_int_equal(b.window_ms, 32000);
@@ -109,7 +110,7 @@ static void backoff_takes_odd_settings(void **state)
     assert_int_equal(b.max_ms, 1);
     backoff_init(&b, INT64_MAX, INT64_MAX, seeded, &seed);
     for (int i = 0; i < 100; i++)
-        assert_true(backoff_next_ms(&b, 0) <= BACKOFF_WINDOW_MAX);
+        assert_true(backoff_next_ms(&b, 0, 0, INT64_MAX) <= BACKOFF_WINDOW_MAX);
 }
 
 /* ---- pacer ---- */
@@ -275,6 +276,62 @@ static void map_takes_the_first_that_fits(void **state)
 /* ---- flights ---- */
 
 /* Every identifier is in use at most once, through wrap-around, loss and return. */
+static uint64_t all_of(void *ctx, uint64_t bound)
+{
+    (void)ctx;
+    return bound - 1;
+}
+
+static uint64_t none_of(void *ctx, uint64_t bound)
+{
+    (void)ctx;
+    (void)bound;
+    return 0;
+}
+
+static void causes_have_their_own_waits(void **state)
+{
+    static const struct {
+        const char *cause;
+        unsigned failures; /* before */
+        int64_t min_ms, max_ms, least, most;
+    } rows[] = {
+        { "closed", 0, 1000, 120000, 0, 1000 },
+        { "closed", 20, 1000, 120000, 0, 120000 },
+        { "tcp", 3, 1000, 120000, 0, 8000 },
+        { "dns", 0, 1000, 120000, 0, 1000 },
+        { "dns", 20, 1000, 120000, 0, 15000 },
+        { "clock", 20, 1000, 120000, 0, 15000 },
+        { "certificate", 20, 1000, 120000, 0, 30000 },
+        { "tls", 0, 1000, 120000, 5000, 10000 },
+        { "tls", 20, 1000, 120000, 5000, 120000 },
+        { "connack-refused", 0, 1000, 120000, 5000, 10000 },
+        { "connack-closed", 0, 1000, 120000, 5000, 10000 },
+        { "session-taken-over", 0, 1000, 120000, 30000, 60000 },
+        { "kicked", 20, 1000, 120000, 30000, 120000 },
+        { "kicked", 0, 10, 20, 10, 20 }, /* the configuration's maximum stands above it */
+        { "dns", 20, 60000, 60000, 0, 15000 },
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
+        struct pace pace = pace_of(rows[i].cause);
+        struct backoff low, high;
+        backoff_init(&low, rows[i].min_ms, rows[i].max_ms, none_of, NULL);
+        backoff_init(&high, rows[i].min_ms, rows[i].max_ms, all_of, NULL);
+        for (unsigned n = 0; n < rows[i].failures; n++) {
+            (void)backoff_next_ms(&low, 0, 0, INT64_MAX);
+            (void)backoff_next_ms(&high, 0, 0, INT64_MAX);
+        }
+        int64_t least = backoff_next_ms(&low, 0, pace.floor_ms, pace.cap_ms);
+        int64_t most = backoff_next_ms(&high, 0, pace.floor_ms, pace.cap_ms);
+        if (least != rows[i].least || most != rows[i].most)
+            fail_msg("%s after %u: %lld to %lld", rows[i].cause, rows[i].failures, (long long)least,
+                     (long long)most);
+    }
+    assert_true(pace_of("kicked").unstable && pace_of("session-taken-over").unstable);
+    assert_false(pace_of("closed").unstable);
+}
+
 static void flights_never_mix_identifiers(void **state)
 {
     (void)state;
@@ -375,6 +432,12 @@ static void texts_tell_what_to_do(void **state)
     fault = (struct client_fault){ .kind = CLIENT_FAULT_DISCONNECTED, .reason = 0x8e };
     explain_fault(&e, &aws, &fault);
     assert_string_equal(e.cause, "session-taken-over");
+    explain_kicks(&e, &aws, 3);
+    assert_string_equal(e.cause, "kicked");
+    assert_non_null(strstr(e.error, "no second gateway uses client id \"barn-01\""));
+    explain_clock(&e, 5000);
+    assert_string_equal(e.cause, "clock");
+    assert_non_null(strstr(e.error, "clock is not set"));
     explain_timeout(&e, &aws, BRIDGE_HANDSHAKING);
     assert_non_null(strstr(e.error, "TLS port"));
 }
@@ -397,6 +460,7 @@ int main(void)
         cmocka_unit_test(pacer_without_limits),
         cmocka_unit_test(pacer_clock_that_stands_or_goes_back),
         cmocka_unit_test(map_takes_the_first_that_fits),
+        cmocka_unit_test(causes_have_their_own_waits),
         cmocka_unit_test(flights_never_mix_identifiers),
         cmocka_unit_test(flights_remember_is_bounded),
         cmocka_unit_test(flights_keep_the_order_of_sending),

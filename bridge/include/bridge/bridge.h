@@ -48,8 +48,9 @@ struct bridge_options {
     uint16_t port;
     const char *client_id;
     const char *ca_path, *cert_path, *key_path; /* no ca: plain TCP (only for type mqtt) */
-    const char *username, *password;            /* optional (type mqtt) */
-    int protocol_version;                       /* 5 (falling back to 4 when refused) or 4 */
+    const char *alpn;                /* protocol to offer in the TLS handshake; NULL for none */
+    const char *username, *password; /* optional (type mqtt) */
+    int protocol_version;            /* 5 (falling back to 4 when refused) or 4 */
     int64_t keep_alive_ms, connect_timeout_ms, reconnect_min_ms, reconnect_max_ms;
     uint32_t in_flight_max;      /* publishes without acknowledgement */
     double publishes_per_second; /* 0 for no limit */
