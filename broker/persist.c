@@ -156,17 +156,26 @@ void persist_save(struct session *s)
         persist_put_session(s->broker->persist, s);
 }
 
-/* Nobody waits for a place in a session that is gone. */
+/* Nobody waits for a place in a session that is gone, and no commit speaks of it any more: where the
+ * session goes on with its connection, what has begun must not wait for one. */
 static void release_each(void *ctx, struct session *s, struct delivery *d)
 {
     struct persist *p = ctx;
     (void)s;
+    d->unsafe = false;
     if (!d->wait)
         return;
     struct broker_ack *ack = persist_wait_take(p, d->wait);
     d->wait = 0;
     if (ack)
         persist_gather(p, (struct item){ .kind = ITEM_ACK, .ack = ack });
+}
+
+static void release_received(struct session *s)
+{
+    struct qos2_in *q;
+    for (uint32_t i = 0; (q = sl_map_next(&s->qos2, &i));)
+        q->stored = q->completing = false;
 }
 
 static void remove_all_of(struct persist *p, uint64_t number)
@@ -186,6 +195,7 @@ void persist_end(struct session *s)
     if (!d)
         return;
     session_visit(s, release_each, p);
+    release_received(s);
     remove_all_of(p, s->origin);
     p->stats.sessions--;
     p->stats.deliveries -= d->stored;

@@ -825,6 +825,43 @@ static void refused_qos2_does_not_come(void **state)
     durable_close(&d);
 }
 
+/* A session that is durable no more, since its client wants it to end with the connection, waits for
+ * no commit: what has begun goes on. */
+static void durable_no_more(void **state)
+{
+    (void)state;
+    struct durable_rig d;
+    uint16_t id, next;
+    open_pair(&d, 2);
+    durable_subscribe(&d, PUB, "u", 0);
+    peer_publish(&d.peers[PUB], "t", "one", 2, false, 9);
+    durable_commit(&d);
+    assert_acked(&d.peers[PUB], MQTT_PUBREC, 9);
+    assert_next(&d.peers[SUB], "one", 2, false, &id);
+    peer_ack(&d.peers[SUB], MQTT_PUBREC, id, 0); /* PUBREL waits */
+    peer_publish(&d.peers[SUB], "u", "own", 2, false, 3);
+    durable_commit(&d);
+    assert_acked(&d.peers[SUB], MQTT_PUBREL, id);
+    assert_acked(&d.peers[SUB], MQTT_PUBREC, 3);
+    assert_next(&d.peers[PUB], "own", 0, false, NULL);
+    peer_publish(&d.peers[PUB], "t", "two", 2, false, 10);
+    peer_ack(&d.peers[SUB], MQTT_PUBREL, 3, 0); /* PUBCOMP waits */
+    peer_drop(&d.peers[SUB]);
+    peer_open(&d.peers[SUB], &d.r, MQTT_V5);
+    peer_connect(&d.peers[SUB], "sub", false, 0);
+    (void)peer_next(&d.peers[SUB], MQTT_CONNACK);
+    assert_acked(&d.peers[SUB], MQTT_PUBREL, id);
+    peer_ack(&d.peers[SUB], MQTT_PUBCOMP, id, 0);
+    peer_ack(&d.peers[SUB], MQTT_PUBREL, 3, 0);
+    durable_commit(&d);
+    assert_next(&d.peers[SUB], "two", 2, false, &next);
+    assert_acked(&d.peers[SUB], MQTT_PUBCOMP, 3);
+    peer_ack(&d.peers[SUB], MQTT_PUBREC, next, 0);
+    assert_acked(&d.peers[SUB], MQTT_PUBREL, next);
+    assert_int_equal(store_rows(&d.store, BROKER_ROW_SESSION), 1); /* the publisher's */
+    durable_close(&d);
+}
+
 static void one_group_a_turn(void **state)
 {
     (void)state;
@@ -879,6 +916,7 @@ int main(void)
         cmocka_unit_test(a_failed_commit_refuses_and_closes),
         cmocka_unit_test(qos2_waits_for_the_disk),
         cmocka_unit_test(refused_qos2_does_not_come),
+        cmocka_unit_test(durable_no_more),
         cmocka_unit_test(one_group_a_turn),
     };
     size_t n = 0;
