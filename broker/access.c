@@ -3,10 +3,11 @@
 
 #include "broker_internal.h"
 #include "client.h"
+#include "durable.h"
 
 #include "base/log.h"
 
-static struct sl_slice user_of(const struct client *c)
+struct sl_slice access_user(const struct client *c)
 {
     if (!c->username || c->nameless)
         return (struct sl_slice){ 0 };
@@ -18,7 +19,7 @@ enum access_will access_check_will(const struct client *c, struct sl_slice clien
 {
     if (!c->broker->acl)
         return ACCESS_WILL_FINE;
-    struct acl_view *v = acl_view_new(c->broker->acl, user_of(c), client_id);
+    struct acl_view *v = acl_view_new(c->broker->acl, access_user(c), client_id);
     if (!v)
         return ACCESS_NO_MEMORY;
     bool may = acl_may(v, ACL_PUBLISH, topic);
@@ -28,17 +29,28 @@ enum access_will access_check_will(const struct client *c, struct sl_slice clien
 
 bool access_is_foreign(const struct client *c, const struct session *s)
 {
-    return s->access && !acl_view_is_of(s->access, user_of(c));
+    return s->access && !acl_view_is_of(s->access, access_user(c));
 }
 
 bool access_attach(const struct client *c, struct session *s, bool present)
 {
     if (!c->broker->acl || s->access)
         return true;
-    s->access = acl_view_new(c->broker->acl, user_of(c), session_id(s));
+    s->access = acl_view_new(c->broker->acl, access_user(c), session_id(s));
     s->access_changed = present;
     if (s->sub_count > 0)
         subs_forget_answers(&c->broker->subs); /* its share in them may be too large */
+    return s->access != NULL;
+}
+
+bool access_restore(struct session *s, struct sl_slice user)
+{
+    if (!s->broker->acl || s->access)
+        return true;
+    s->access = acl_view_new(s->broker->acl, user, session_id(s));
+    s->access_changed = true; /* since then, perhaps */
+    if (s->sub_count > 0)
+        subs_forget_answers(&s->broker->subs);
     return s->access != NULL;
 }
 
@@ -72,7 +84,10 @@ static void set_session(struct broker *b, struct session *s)
         s->access = NULL;
     } else if (s->access) {
         acl_view_replace(&s->access, b->acl);
-    } else if (s->client && !access_attach(s->client, s, true)) {
+    } else if (!s->client) {
+        if (!access_restore(s, persist_user(s)))
+            LOG_WARN("broker", "out of memory for the access list of a session that is offline");
+    } else if (!access_attach(s->client, s, true)) {
         client_close(s->client, MQTT_RC_QUOTA_EXCEEDED, "out of memory for its access list");
     }
 }
@@ -88,7 +103,7 @@ void broker_set_acl(struct broker *b, struct acl *acl)
     acl_unref(old);
     subs_forget_answers(&b->subs);
     for (uint32_t i = 0; (s = sl_map_next(&b->sessions, &i));)
-        if (s->access)
+        if (s->access || (!s->client && s->durable))
             set_session(b, s);
     for (uint32_t i = 0; acl && i < b->client_count; i++)
         if (b->clients[i]->session && !b->clients[i]->session->access)

@@ -1,8 +1,8 @@
 /* access.h - the access list at work: sessions' views of it, and the questions asked of them.
  *
  * A session keeps the view of the user who connected with it last, also while it is offline. One
- * that comes from before the list, or from before a restart, has none: what waits in it is asked
- * about when its client is back. */
+ * that is durable has its user also from before the list, or from before a restart. Any other that
+ * comes from before the list has none: what waits in it is asked about when its client is back. */
 #ifndef BROKER_ACCESS_H
 #define BROKER_ACCESS_H
 
@@ -10,6 +10,8 @@
 
 struct client;
 
+/* Who the client is, as the list sees it: ptr NULL for somebody without a name. */
+struct sl_slice access_user(const struct client *c);
 /* Whether a client with this id may have this will. */
 enum access_will { ACCESS_WILL_FINE, ACCESS_WILL_DENIED, ACCESS_NO_MEMORY };
 enum access_will access_check_will(const struct client *c, struct sl_slice client_id,
@@ -18,6 +20,8 @@ enum access_will access_check_will(const struct client *c, struct sl_slice clien
 bool access_is_foreign(const struct client *c, const struct session *s);
 /* The session is handed to this client; present: it was there before. False when memory is out. */
 SL_NODISCARD bool access_attach(const struct client *c, struct session *s, bool present);
+/* A session without a client gets the view of its user. False when memory is out. */
+SL_NODISCARD bool access_restore(struct session *s, struct sl_slice user);
 
 bool access_refuses_topic(const struct session *s, struct sl_slice topic);
 

@@ -31,6 +31,7 @@ struct durable {
     uint32_t connection;  /* counts them: what waits for one is not sent on another */
     uint32_t stored;      /* deliveries that have a row and are not done with */
     bool lagging;         /* in the list of those that have rows to remove */
+    char *user;           /* who connected last; NULL: somebody without a name */
     uint64_t reserved;    /* sequence numbers below may have been used */
     uint64_t stored_end;  /* of the rows ever put */
     uint64_t removed_end; /* of those that were removed again */
@@ -54,6 +55,8 @@ void persist_tick(struct broker *b);
 void persist_attach(struct session *s);
 /* The session goes on without its client. */
 void persist_detach(struct session *s);
+/* The user that a durable session is of; ptr NULL: it has no name. */
+struct sl_slice persist_user(const struct session *s);
 /* Something that stands in the session's row has changed. */
 void persist_save(struct session *s);
 /* The session ends, and its rows with it. */

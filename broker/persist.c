@@ -1,6 +1,7 @@
 /* persist.c - which sessions are durable, and what of theirs is stored when. */
 #include "persist_internal.h"
 
+#include "access.h"
 #include "client.h"
 
 #include <assert.h>
@@ -110,6 +111,24 @@ static void begin(struct persist *p, struct session *s)
     persist_reserve_origin(p, s->origin);
 }
 
+struct sl_slice persist_user(const struct session *s)
+{
+    const char *user = s->durable->user;
+    return user ? sl_str(user) : (struct sl_slice){ 0 };
+}
+
+/* False when memory is out. */
+static bool note_user(struct session *s)
+{
+    struct sl_slice user = access_user(s->client);
+    struct durable *d = s->durable;
+    if (!user.ptr == !d->user && sl_slice_eq(user, persist_user(s)))
+        return true;
+    free(d->user);
+    d->user = user.ptr ? sl_slice_dup(user) : NULL;
+    return d->user || !user.ptr;
+}
+
 void persist_attach(struct session *s)
 {
     struct persist *p = s->broker->persist;
@@ -123,6 +142,10 @@ void persist_attach(struct session *s)
         begin(p, s);
     if (!s->durable)
         return;
+    if (!note_user(s)) { /* it must not be found by somebody else after a restart */
+        persist_end(s);
+        return;
+    }
     s->durable->connection++;
     persist_put_session(p, s);
 }
@@ -156,8 +179,8 @@ void persist_save(struct session *s)
         persist_put_session(s->broker->persist, s);
 }
 
-/* Nobody waits for a place in a session that is gone, and no commit speaks of it any more: where the
- * session goes on with its connection, what has begun must not wait for one. */
+/* Nobody waits for a place in a session that is gone, and no commit speaks of it any more: where
+ * the session goes on with its connection, what has begun must not wait for one. */
 static void release_each(void *ctx, struct session *s, struct delivery *d)
 {
     struct persist *p = ctx;

@@ -17,8 +17,10 @@ struct durable *durable_ref(struct durable *d)
 void durable_unref(struct durable *d)
 {
     assert(!d || d->refs > 0);
-    if (d && --d->refs == 0)
-        free(d);
+    if (!d || --d->refs > 0)
+        return;
+    free(d->user);
+    free(d);
 }
 
 /* ---- what is done then ---- */

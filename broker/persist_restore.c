@@ -1,5 +1,6 @@
 /* persist_restore.c - rows from before a restart become sessions and retained messages again, and
  * all of them rows when the store has lost them. */
+#include "access.h"
 #include "persist_internal.h"
 #include "share.h"
 
@@ -70,6 +71,7 @@ static struct session *make_session(struct persist *p, uint64_t number,
         return NULL;
     }
     *d = (struct durable){ .session = s, .refs = 1, .reserved = r->next_sequence };
+    d->user = r->user.ptr ? sl_slice_dup(r->user) : NULL;
     s->durable = d;
     s->origin = number;
     s->next_sequence = r->next_sequence;
@@ -101,10 +103,11 @@ static bool restore_session(struct persist *p, struct sl_slice key, struct sl_sl
     struct session *s = make_session(p, number, &r);
     if (!s)
         return false;
+    bool known = (!r.user.ptr || s->durable->user) && access_restore(s, r.user);
     restore_times(s, &r, now);
     if (r.has_will)
         s->will = record_make_message(&r.will, now);
-    if ((r.has_will && !s->will) || !index_session(p, s)) {
+    if (!known || (r.has_will && !s->will) || !index_session(p, s)) {
         unmake_session(s);
         return false;
     }
@@ -165,6 +168,7 @@ static bool restore_delivery(struct persist *p, struct sl_slice key, struct sl_s
         .released = r.released,
         .stored = true,
         .again = true,
+        .group = share_number(&p->broker->subs, r.share),
     };
     if (!d.msg || (r.ids.len > 0 && !d.ids) || !session_restore(s, d, sequence)) {
         sl_msg_unref(d.msg);

@@ -3,6 +3,7 @@
 #include "persist_internal.h"
 
 #include "client.h"
+#include "share.h"
 
 #include "base/log.h"
 
@@ -74,6 +75,7 @@ void persist_put_session(struct persist *p, const struct session *s)
     const struct sl_msg *will = c ? c->will : s->will;
     struct record_session r = {
         .client_id = session_id(s),
+        .user = persist_user(s),
         .left_ms = c ? whole_ms : positive(whole_ms - (now.mono_ms - s->offline_since_ms)),
         .expiry_s = s->expiry_s,
         .next_sequence = s->durable->reserved,
@@ -98,15 +100,21 @@ static void reserve_sequence(struct persist *p, struct session *s, uint64_t sequ
 void persist_put_delivery(struct persist *p, struct session *s, struct delivery *d)
 {
     uint64_t sequence = session_sequence(s, d);
+    struct sl_buf share = { 0 };
+    if (SL_UNLIKELY(d->group != 0) && !d->released)
+        share_put_text(&p->broker->subs, d->group, &share);
     struct record_delivery r = {
         .qos = d->qos,
         .retain = d->retain,
         .released = d->released,
         .ids = d->ids ? sl_bytes(d->ids->encoded, d->ids->len) : (struct sl_slice){ 0 },
+        .share = sl_buf_slice(&share),
     };
     struct record_key key = record_key_delivery(s->origin, sequence);
     reserve_sequence(p, s, sequence);
     record_put_delivery(&p->scratch, &r, d->msg, persist_now(p));
+    p->scratch.failed |= share.failed;
+    sl_buf_free(&share);
     put_scratch(p, BROKER_ROW_DELIVERY, record_key_slice(&key), d->released ? NULL : d->msg);
     s->durable->stored += !d->stored;
     p->stats.deliveries += !d->stored;

@@ -7,9 +7,9 @@
 #include "base/topic.h"
 
 enum { VERSION = 1 };
-enum { SESSION_ONLINE = 1, SESSION_WILL = 2 };
+enum { SESSION_ONLINE = 1, SESSION_WILL = 2, SESSION_USER = 4 };
 enum { SUB_NO_LOCAL = 1, SUB_RETAIN_AS_PUBLISHED = 2 };
-enum { DELIVERY_RETAIN = 1, DELIVERY_RELEASED = 2 };
+enum { DELIVERY_RETAIN = 1, DELIVERY_RELEASED = 2, DELIVERY_SHARE = 4 };
 
 /* 2020-01-01: a clock that says less was not set when it was read. */
 #define CLOCK_SET_MS INT64_C(1577836800000)
@@ -218,10 +218,12 @@ bool record_take_session(struct sl_slice value, struct record_session *ret)
     struct record_session r = { 0 };
     uint8_t flags;
     uint64_t saved;
-    if (!take_version(&c) || !take_flags(&c, SESSION_ONLINE | SESSION_WILL, &flags) ||
+    if (!take_version(&c) ||
+        !take_flags(&c, SESSION_ONLINE | SESSION_WILL | SESSION_USER, &flags) ||
         !record_take_u64(&c, &saved) || !take_span(&c, &r.left_ms) ||
         !sl_take_u32(&c, &r.expiry_s) || !record_take_u64(&c, &r.next_sequence) ||
-        !sl_take_lp16(&c, &r.client_id) || !sl_utf8_valid(r.client_id) || r.client_id.len == 0)
+        !sl_take_lp16(&c, &r.client_id) || !sl_utf8_valid(r.client_id) || r.client_id.len == 0 ||
+        (flags & SESSION_USER && (!sl_take_lp16(&c, &r.user) || !sl_utf8_valid(r.user))))
         return false;
     r.saved_wall_ms = (int64_t)saved;
     r.online = flags & SESSION_ONLINE;
@@ -239,12 +241,15 @@ void record_put_session(struct sl_buf *out, const struct record_session *r,
                         const struct sl_msg *will, struct record_now now)
 {
     sl_buf_put_u8(out, VERSION);
-    sl_buf_put_u8(out, (uint8_t)((r->online ? SESSION_ONLINE : 0) | (will ? SESSION_WILL : 0)));
+    sl_buf_put_u8(out, (uint8_t)((r->online ? SESSION_ONLINE : 0) | (will ? SESSION_WILL : 0) |
+                                 (r->user.ptr ? SESSION_USER : 0)));
     put_u64(out, (uint64_t)now.wall_ms);
     put_span(out, r->left_ms);
     sl_buf_put_u32(out, r->expiry_s);
     put_u64(out, r->next_sequence);
     sl_buf_put_lp16(out, r->client_id);
+    if (r->user.ptr)
+        sl_buf_put_lp16(out, r->user);
     if (will) {
         put_span(out, r->will_left_ms);
         put_message(out, will, sl_msg_topic(will), now);
@@ -280,8 +285,10 @@ bool record_take_delivery(struct sl_slice value, struct record_delivery *ret)
     struct sl_cursor c = sl_cursor(value);
     struct record_delivery r = { 0 };
     uint8_t flags;
-    if (!take_version(&c) || !take_flags(&c, DELIVERY_RETAIN | DELIVERY_RELEASED, &flags) ||
-        !take_qos(&c, &r.qos) || r.qos == 0)
+    if (!take_version(&c) ||
+        !take_flags(&c, DELIVERY_RETAIN | DELIVERY_RELEASED | DELIVERY_SHARE, &flags) ||
+        !take_qos(&c, &r.qos) || r.qos == 0 ||
+        (flags & DELIVERY_SHARE && (!sl_take_lp16(&c, &r.share) || r.share.len == 0)))
         return false;
     r.retain = flags & DELIVERY_RETAIN;
     r.released = flags & DELIVERY_RELEASED;
@@ -297,11 +304,15 @@ void record_put_delivery(struct sl_buf *out, const struct record_delivery *r,
                          const struct sl_msg *m, struct record_now now)
 {
     sl_buf_put_u8(out, VERSION);
-    sl_buf_put_u8(
-        out, (uint8_t)((r->retain ? DELIVERY_RETAIN : 0) | (r->released ? DELIVERY_RELEASED : 0)));
+    bool share = !r->released && r->share.len > 0;
+    sl_buf_put_u8(out,
+                  (uint8_t)((r->retain ? DELIVERY_RETAIN : 0) |
+                            (r->released ? DELIVERY_RELEASED : 0) | (share ? DELIVERY_SHARE : 0)));
     sl_buf_put_u8(out, r->qos);
     if (r->released)
         return;
+    if (share)
+        sl_buf_put_lp16(out, r->share);
     put_props(out, r->ids);
     put_message(out, m, sl_msg_topic(m), now);
 }

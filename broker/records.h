@@ -58,6 +58,7 @@ void record_put_origins(struct sl_buf *out, uint64_t next);
 
 struct record_session {
     struct sl_slice client_id;
+    struct sl_slice user; /* who connected with it last; ptr NULL: somebody without a name */
     int64_t saved_wall_ms;
     int64_t left_ms; /* of its life, when it was stored; the whole while it was online */
     uint32_t expiry_s;
@@ -83,8 +84,9 @@ void record_put_subscription(struct sl_buf *out, const struct record_subscriptio
 struct record_delivery {
     uint8_t qos;
     bool retain;
-    bool released;       /* no message */
-    struct sl_slice ids; /* subscription identifiers, encoded as properties */
+    bool released;         /* no message */
+    struct sl_slice ids;   /* subscription identifiers, encoded as properties */
+    struct sl_slice share; /* "$share/NAME/FILTER" that it came by; empty for none */
     struct record_message message;
 };
 SL_NODISCARD bool record_take_delivery(struct sl_slice value, struct record_delivery *ret);

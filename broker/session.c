@@ -396,6 +396,24 @@ static bool queue_may_send(const struct session *s)
     return d && !d->unsafe && window_has_room(s, d->sequence);
 }
 
+/* Whether the queue's head, which was taken from it, may be sent. What the client may not receive
+ * any more but may have begun with before a restart ends without its message: PUBREL alone frees
+ * the packet id on both sides. */
+static bool still_wanted(struct session *s, struct delivery *d)
+{
+    if (d->released)
+        return true;
+    if (!access_may_receive(s, sl_msg_topic(d->msg))) {
+        broker_count_drop(s->broker, BROKER_DROP_DENIED);
+        d->released = !may_drop(d);
+        return d->released;
+    }
+    if (!may_drop(d) || !sl_msg_expired(d->msg, broker_now(s->broker)))
+        return true;
+    broker_count_drop(s->broker, BROKER_DROP_EXPIRED);
+    return false;
+}
+
 void session_pump(struct session *s)
 {
     while (s->client && s->window_sent < s->window.count)
@@ -405,9 +423,7 @@ void session_pump(struct session *s)
         struct delivery d = *ring_at(&s->queue, 0);
         ring_pop(&s->queue);
         forget_queued(s, &d);
-        bool denied = may_drop(&d) && !access_may_receive(s, sl_msg_topic(d.msg));
-        if (denied || (may_drop(&d) && sl_msg_expired(d.msg, broker_now(s->broker)))) {
-            broker_count_drop(s->broker, denied ? BROKER_DROP_DENIED : BROKER_DROP_EXPIRED);
+        if (!still_wanted(s, &d)) {
             persist_leave(s, &d);
             delivery_drop(&d);
             continue;

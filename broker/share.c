@@ -47,6 +47,22 @@ struct share_group *share_find(const struct trie_node *n, struct sl_slice name)
     return g;
 }
 
+void share_put_text(const struct subs *s, uint32_t number, struct sl_buf *out)
+{
+    const struct share_group *g = number ? group_of_number(s, number) : NULL;
+    if (g)
+        subs_put_filter(g->members[0].sub, out);
+}
+
+uint32_t share_number(const struct subs *s, struct sl_slice text)
+{
+    struct share_text t;
+    const struct trie_node *n =
+        share_split(text, &t) && t.name.len > 0 ? trie_find(&s->trie, t.filter) : NULL;
+    const struct share_group *g = n ? share_find(n, t.name) : NULL;
+    return g ? g->number : 0;
+}
+
 struct share_group *share_make(struct subs *s, struct trie_node *n, struct sl_slice name)
 {
     struct share_group *g = share_find(n, name);
@@ -188,9 +204,10 @@ void share_deliver(struct broker *b, struct share_group *g, struct sl_msg *m,
 
 static void reassign_ring(struct broker *b, const struct delivery_ring *r, bool begun)
 {
+    /* What comes from before a restart may have been begun there. */
     for (uint32_t i = 0; i < r->count; i++) {
         const struct delivery *d = &r->items[(r->head + i) & (r->cap - 1)];
-        if (!d->msg || d->group == 0 || (begun && d->qos == 2) ||
+        if (!d->msg || d->group == 0 || (d->qos == 2 && (begun || d->again)) ||
             sl_msg_expired(d->msg, broker_now(b)))
             continue;
         struct share_group *g = group_of_number(&b->subs, d->group);

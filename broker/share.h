@@ -38,6 +38,11 @@ struct share_text {
 };
 SL_NODISCARD bool share_split(struct sl_slice text, struct share_text *ret);
 
+/* Deliveries that outlive the process name their group by its text. Appends "$share/NAME/FILTER",
+ * or nothing when the group has ended. */
+void share_put_text(const struct subs *s, uint32_t number, struct sl_buf *out);
+uint32_t share_number(const struct subs *s, struct sl_slice text); /* 0: there is no such group */
+
 /* ---- for subs.c ---- */
 
 struct share_group *share_find(const struct trie_node *n, struct sl_slice name);

@@ -825,8 +825,8 @@ static void refused_qos2_does_not_come(void **state)
     durable_close(&d);
 }
 
-/* A session that is durable no more, since its client wants it to end with the connection, waits for
- * no commit: what has begun goes on. */
+/* A session that is durable no more, since its client wants it to end with the connection, waits
+ * for no commit: what has begun goes on. */
 static void durable_no_more(void **state)
 {
     (void)state;
@@ -888,6 +888,137 @@ static void one_group_a_turn(void **state)
     durable_close(&d);
 }
 
+/* ---- access lists, shares ---- */
+
+static const struct acl_entry_options all_rights[] = {
+    { .publish = (const char *const[]){ "#", NULL },
+      .subscribe = (const char *const[]){ "#", NULL } },
+};
+static const struct acl_entry_options no_t[] = {
+    { .deny = (const char *const[]){ "t", NULL } },
+    { .publish = (const char *const[]){ "#", NULL },
+      .subscribe = (const char *const[]){ "#", NULL } },
+};
+
+static void set_list(struct durable_rig *d, const struct acl_entry_options *entries, size_t count)
+{
+    struct acl *a = acl_new(entries, count);
+    assert_non_null(a);
+    broker_set_acl(d->r.broker, a);
+    acl_unref(a);
+}
+
+/* Whether there was a session. */
+static bool log_in(struct durable_rig *d, unsigned peer, const char *id, const char *user)
+{
+    struct mqtt_connack ack;
+    struct mqtt_connect c = { .version = MQTT_V5,
+                              .client_id = sl_str(id),
+                              .has_username = user != NULL,
+                              .username = sl_str(user) };
+    mqtt_set(&c.props, MQTT_P_SESSION_EXPIRY);
+    c.props.session_expiry = 500;
+    d->r.answer = true;
+    peer_open(&d->peers[peer], &d->r, MQTT_V5);
+    peer_send_connect(&d->peers[peer], &c);
+    struct mqtt_frame f = peer_next(&d->peers[peer], MQTT_CONNACK);
+    assert_int_equal(mqtt_decode_connack(&f, MQTT_V5, &ack, NULL), MQTT_RC_SUCCESS);
+    assert_int_equal(ack.reason, 0);
+    return ack.session_present;
+}
+
+static const struct user_case {
+    const char *name, *before, *after;
+    bool late; /* the list comes after the rows */
+    bool want;
+} user_cases[] = {
+    { "a user's session is still his", "bob", "bob", false, true },
+    { "a user's session is not another's", "bob", "eve", false, false },
+    { "a user's session is not one's without a name", "bob", NULL, false, false },
+    { "a session without a name is not a user's", NULL, "eve", false, false },
+    { "a session without a name is for any other", NULL, NULL, false, true },
+    { "a user's session is not another's, under a new list", "bob", "eve", true, false },
+    { "a user's session is still his, under a new list", "bob", "bob", true, true },
+};
+
+static void sessions_keep_their_users(void **state)
+{
+    const struct user_case *c = *state;
+    struct durable_rig d;
+    durable_open(&d);
+    assert_false(log_in(&d, SUB, "sub", c->before));
+    durable_subscribe(&d, SUB, "t", 2);
+    peer_drop(&d.peers[SUB]);
+    (void)durable_online(&d, PUB, MQTT_V5, "pub");
+    peer_publish(&d.peers[PUB], "t", "secret", 2, false, 9);
+    durable_commit(&d);
+    durable_crash(&d, 0);
+    durable_start(&d, 1000);
+    set_list(&d, all_rights, SL_ARRAY_LEN(all_rights));
+    if (!c->late) { /* rows that are written again say the same */
+        durable_stop(&d);
+        durable_start(&d, 1000);
+        set_list(&d, all_rights, SL_ARRAY_LEN(all_rights));
+    }
+    assert_int_equal(log_in(&d, SUB, "sub", c->after), c->want);
+    durable_commit(&d);
+    if (c->want)
+        assert_next(&d.peers[SUB], "secret", 2, true, NULL);
+    assert_true(peer_quiet(&d.peers[SUB]));
+    durable_close(&d);
+}
+
+/* Taken away during a restart: what waits does not come, and no packet id stays behind. */
+static void rights_are_asked_again(void **state)
+{
+    (void)state;
+    struct durable_rig d;
+    uint16_t id;
+    uint8_t reason;
+    open_pair(&d, 2);
+    peer_publish(&d.peers[PUB], "t", "begun", 2, false, 9);
+    durable_commit(&d);
+    assert_next(&d.peers[SUB], "begun", 2, false, &id);
+    peer_drop(&d.peers[SUB]);
+    peer_publish(&d.peers[PUB], "t", "waits", 1, false, 10);
+    durable_commit(&d);
+    durable_crash(&d, 0);
+    durable_start(&d, 1000);
+    set_list(&d, no_t, SL_ARRAY_LEN(no_t));
+    assert_true(durable_online(&d, SUB, MQTT_V5, "sub"));
+    assert_int_equal(peer_next_ack(&d.peers[SUB], MQTT_PUBREL, &reason), id);
+    assert_true(peer_quiet(&d.peers[SUB]));
+    peer_ack(&d.peers[SUB], MQTT_PUBCOMP, id, 0);
+    rig_seconds(&d.r, 1);
+    durable_commit(&d);
+    assert_int_equal(store_rows(&d.store, BROKER_ROW_DELIVERY), 0);
+    durable_close(&d);
+}
+
+/* What a share gave to one that does not come back goes to another, also after a restart; QoS 2 may
+ * have been begun. [MQTT-4.8.2-5] */
+static void shares_are_remembered(void **state)
+{
+    (void)state;
+    struct durable_rig d;
+    open_pair(&d, 0);
+    durable_subscribe(&d, SUB, "$share/g/a/+", 2);
+    peer_drop(&d.peers[SUB]);
+    peer_publish(&d.peers[PUB], "a/b", "one", 1, false, 1);
+    peer_publish(&d.peers[PUB], "a/b", "two", 2, false, 2);
+    durable_commit(&d);
+    durable_crash(&d, 0);
+    durable_start(&d, 1000);
+    assert_false(durable_online(&d, 2, MQTT_V5, "other"));
+    durable_subscribe(&d, 2, "$share/g/a/+", 1);
+    peer_open(&d.peers[SUB], &d.r, MQTT_V5);
+    peer_connect(&d.peers[SUB], "sub", true, 0); /* its session ends */
+    durable_commit(&d);
+    assert_next(&d.peers[2], "one", 1, false, NULL);
+    assert_true(peer_quiet(&d.peers[2]));
+    durable_close(&d);
+}
+
 #define MAX_TESTS 64
 
 int main(void)
@@ -917,6 +1048,8 @@ int main(void)
         cmocka_unit_test(qos2_waits_for_the_disk),
         cmocka_unit_test(refused_qos2_does_not_come),
         cmocka_unit_test(durable_no_more),
+        cmocka_unit_test(rights_are_asked_again),
+        cmocka_unit_test(shares_are_remembered),
         cmocka_unit_test(one_group_a_turn),
     };
     size_t n = 0;
@@ -930,5 +1063,9 @@ int main(void)
         tests[n++] = (struct CMUnitTest){ .name = will_cases[i].name,
                                           .test_func = wills_survive,
                                           .initial_state = (void *)&will_cases[i] };
+    for (size_t i = 0; i < SL_ARRAY_LEN(user_cases); i++)
+        tests[n++] = (struct CMUnitTest){ .name = user_cases[i].name,
+                                          .test_func = sessions_keep_their_users,
+                                          .initial_state = (void *)&user_cases[i] };
     return _cmocka_run_group_tests("persist", tests, n, NULL, NULL);
 }
