@@ -35,6 +35,7 @@ struct core *core_new(const struct outbox_options *options, struct disk *disk)
     c->disk = disk;
     c->bytes_cap = options->max_bytes;
     c->group_rows = GROUP_ROWS_MAX;
+    c->purge_rows = PURGE_ROWS_AT_ONCE;
     c->forget_at = INT64_MAX;
     c->retry_at = c->write_at = INT64_MIN;
     c->disk_ok = true; /* until the first open says otherwise */
@@ -178,7 +179,7 @@ struct outbox_item *core_take(struct core *c)
             core_drop(c, e, OUTBOX_LOST_AGE);
         if (core_read_wanted(c, l))
             c->wake_now = true;
-        if (!e)
+        if (!e || core_purging(c, l))
             continue;
         lane_mark_taken(c, l, e);
         e->item.sender_data = NULL;
@@ -373,6 +374,7 @@ void core_tick(struct core *c)
     core_start_open(c, now);
     core_expire(c, now);
     core_trim(c);
+    core_tick_purge(c, now);
     core_start_commit(c, now);
     core_start_reads(c, now);
     core_start_thin(c, now);

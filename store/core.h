@@ -31,6 +31,7 @@ void core_return_all(struct core *c);
 bool core_wants_slower(const struct core *c); /* outbox_pressed() */
 void core_get_stats(const struct core *c, struct outbox_stats *ret);
 SL_NODISCARD enum sl_code core_list(struct core *c, const struct outbox_list_request *request);
+SL_NODISCARD enum sl_code core_purge(struct core *c, const struct outbox_purge_request *request);
 
 /* A job came back: its done(ctx, job) leads here. */
 int64_t core_next_wake(const struct core *c); /* monotonic ms; 0: at once; INT64_MAX: never */

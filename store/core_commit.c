@@ -223,6 +223,7 @@ void core_start_commit(struct core *c, int64_t now)
     commit->rows = g->rows;
     commit->letter_count = gather_letters(c);
     commit->letters = g->letters;
+    core_purge_in_commit(c, commit);
     g->out = true;
     c->dirty = false;
     c->forget_at = INT64_MAX;
@@ -378,5 +379,6 @@ static void commit_done(void *ctx, struct disk_job *job)
         commit_landed(c, &job->commit);
     else
         commit_failed(c, job);
+    core_purge_landed(c, job, c->write_at == INT64_MIN);
     c->group.gone.count = 0;
 }

@@ -21,6 +21,7 @@
 #define RETRY_MS_MAX        5000
 #define CLOSE_MS_MAX        3000
 #define LISTINGS_MAX        8
+#define PURGE_ROWS_AT_ONCE  ((uint64_t)20000)
 #define MEMORY_WAITED_TIMES 8 /* times the memory's bound, for messages with a callback */
 
 struct ranges {
@@ -75,6 +76,21 @@ struct thin {
     bool out;    /* its job is with the disk */
 };
 
+/* A purge under way. */
+struct purge {
+    struct outbox_purge_request request;
+    struct outbox_purged purged;
+    uint64_t to[OUTBOX_LANES]; /* numbers up to here */
+    uint64_t left;             /* of the request's limit */
+    struct disk_job count;
+    unsigned todo; /* lanes (a bit each) where something may still be there */
+    bool active;
+    bool counting; /* the count is out: the next purge has to wait for it, too */
+    bool letters;  /* the next commit removes the dead letters */
+    bool waits;    /* for a commit to start ... */
+    bool landing;  /* ... and to land */
+};
+
 enum core_disk {
     CORE_CLOSED,  /* not open yet; or to be opened again, as reopen_aside says */
     CORE_OPENING, /* DISK_OPEN is out */
@@ -91,6 +107,8 @@ struct core {
     struct thin thin;
     struct ranges gone; /* rows that the next commit deletes */
     struct entry_list letters;
+    struct purge purge;
+    uint64_t purge_rows;                    /* of one stretch */
     struct entry *calls_first, *calls_last; /* on_safe callbacks that are due */
     void (*ready)(void *ctx);
     void *ready_ctx;
@@ -169,6 +187,16 @@ uint64_t core_bytes_on_disk(const struct core *c); /* as it will be after the ne
 bool core_all_written(const struct core *c);
 void core_start_reads(struct core *c, int64_t now);
 bool core_read_wanted(const struct core *c, const struct lane *l);
-void core_leave_gap(struct core *c, struct lane *l, uint32_t bytes);
+/* Rows of the gap are not in it any more; bytes is what they are counted for. */
+void core_leave_gap(struct core *c, struct lane *l, uint64_t rows, uint64_t bytes);
+
+/* core_purge.c */
+bool core_purging(const struct core *c, const struct lane *l);
+/* A read that was out when the purge began has brought rows. */
+void core_purge_read(struct core *c, struct lane *l);
+void core_tick_purge(struct core *c, int64_t now);
+void core_purge_in_commit(struct core *c, struct disk_commit *commit);
+/* The commit came back; again: it failed, and is tried at once. */
+void core_purge_landed(struct core *c, const struct disk_job *job, bool again);
 
 #endif

@@ -9,8 +9,8 @@
 bool core_read_wanted(const struct core *c, const struct lane *l)
 {
     return c->disk_state == CORE_OPEN && !c->closing && l->gap > 0 && !l->reading &&
-           !core_thin_holds_reads(c, l) && l->ahead <= c->options.read_ahead / 2 &&
-           l->ahead_bytes <= DISK_READ_BYTES_MAX / 2;
+           !core_thin_holds_reads(c, l) && !core_purging(c, l) &&
+           l->ahead <= c->options.read_ahead / 2 && l->ahead_bytes <= DISK_READ_BYTES_MAX / 2;
 }
 
 static struct entry *entry_from_row(const struct disk_row *row)
@@ -27,11 +27,11 @@ static struct entry *entry_from_row(const struct disk_row *row)
     return e;
 }
 
-/* One row fewer is only on disk. Bytes are trued up: a disk that lies may have kept the counters of
- * one commit and the rows of another. */
-void core_leave_gap(struct core *c, struct lane *l, uint32_t bytes)
+/* Bytes are trued up: a disk that lies may have kept the counters of one commit and the rows of
+ * another. */
+void core_leave_gap(struct core *c, struct lane *l, uint64_t rows, uint64_t bytes)
 {
-    l->gap--;
+    l->gap -= rows;
     uint64_t counted = l->gap == 0 || l->gap_bytes < bytes ? l->gap_bytes : bytes;
     l->gap_bytes -= counted;
     l->waiting_bytes += bytes - counted; /* may be "less": unsigned arithmetic comes out right */
@@ -54,7 +54,7 @@ static bool take_in(struct core *c, struct lane *l, struct disk_row *row)
     struct entry *e = row->msg ? entry_from_row(row) : NULL;
     if (row->msg && !e)
         return false;
-    core_leave_gap(c, l, row->bytes);
+    core_leave_gap(c, l, 1, row->bytes);
     l->read_from = row->number + 1;
     if (!e) {
         lose_row(c, l, row);
@@ -107,6 +107,7 @@ static void read_done(void *ctx, struct disk_job *job)
     if (job->code != SL_OK)
         core_disk_failed(c, job, "reading");
     take_rows(c, l, &job->read);
+    core_purge_read(c, l);
 }
 
 void core_start_reads(struct core *c, int64_t now)
@@ -137,22 +138,30 @@ struct listing {
     struct outbox_list_request request;
     struct disk_job job;
     uint32_t left;
+    uint64_t bytes_left;
     uint64_t shown; /* rows of this lane up to here were visited */
     enum sl_code code;
     char error[256];
     struct disk_row row[DISK_READ_ROWS_MAX];
 };
 
-static void show(struct listing *v, enum outbox_lane lane, uint64_t number, const struct sl_msg *m,
-                 const char *reason)
+static void show(struct listing *v, enum outbox_lane lane, uint64_t number, uint64_t position,
+                 const struct sl_msg *m, const char *reason)
 {
     struct outbox_row row = { .lane = lane,
                               .number = number,
+                              .position = position,
                               .wall_ms = m->wall_ms,
                               .topic = sl_msg_topic(m),
+                              .props = sl_msg_props(m),
                               .payload = sl_msg_payload(m),
+                              .expiry_s = m->expiry_s,
+                              .qos = m->qos,
+                              .retain = m->retain,
                               .reason = reason };
-    v->left--;
+    uint64_t bytes = disk_row_bytes(m);
+    v->bytes_left -= bytes < v->bytes_left ? bytes : v->bytes_left;
+    v->left -= v->bytes_left > 0 ? 1 : v->left; /* the last row, when its bytes were the last */
     v->request.row(v->request.ctx, &row);
 }
 
@@ -170,14 +179,15 @@ static void show_list(struct listing *v, enum outbox_lane lane, const struct ent
 {
     for (const struct entry *e = list->first; e && v->left > 0; e = e->next)
         if (!e->gone && e->number > v->shown)
-            show(v, lane, e->number, e->item.msg, NULL);
+            show(v, lane, e->number, e->number, e->item.msg, NULL);
 }
 
 static void show_letters(struct listing *v)
 {
     for (const struct entry *e = v->core->letters.first; e && v->left > 0; e = e->next)
-        show(v, e->item.lane, e->number, e->item.msg,
-             SL_CONTAINER_OF(e, const struct letter, entry)->reason);
+        if (v->request.lane == OUTBOX_LANES || v->request.lane == e->item.lane)
+            show(v, e->item.lane, e->number, OUTBOX_POSITION_LAST, e->item.msg,
+                 SL_CONTAINER_OF(e, const struct letter, entry)->reason);
 }
 
 static void listing_end(struct listing *v)
@@ -214,6 +224,13 @@ static bool next_lane(struct listing *v)
     return true;
 }
 
+static bool is_wanted(const struct listing *v, const struct disk_row *row)
+{
+    if (!v->job.read.dead)
+        return !is_gone(v->core, row->lane, row->number);
+    return v->request.lane == OUTBOX_LANES || v->request.lane == row->lane;
+}
+
 static void show_rows(struct listing *v)
 {
     struct disk_read *read = &v->job.read;
@@ -221,9 +238,8 @@ static void show_rows(struct listing *v)
         struct disk_row *row = &v->row[i];
         const struct lane *l = &v->core->lane[read->lane];
         bool above = !read->dead && l->tail.first && row->number >= l->tail.first->number;
-        if (row->msg && v->left > 0 && !above &&
-            (read->dead || !is_gone(v->core, row->lane, row->number)))
-            show(v, row->lane, row->number, row->msg, row->reason);
+        if (row->msg && v->left > 0 && !above && is_wanted(v, row))
+            show(v, row->lane, row->number, row->position, row->msg, row->reason);
         if (!read->dead && !above)
             v->shown = row->number;
         sl_msg_unref(row->msg);
@@ -271,9 +287,12 @@ enum sl_code core_list(struct core *c, const struct outbox_list_request *request
     v->core = c;
     v->request = *request;
     v->left = request->limit;
+    v->bytes_left = request->bytes_max > 0 ? request->bytes_max : UINT64_MAX;
+    v->shown = request->from > 0 && !request->dead ? request->from - 1 : 0;
     v->job = (struct disk_job){ .op = DISK_READ, .ctx = v, .done = listing_done };
     v->job.read.dead = request->dead;
     v->job.read.lane = request->lane == OUTBOX_LANES ? OUTBOX_ALERT : request->lane;
+    v->job.read.from = request->from;
     v->job.read.row = v->row;
     c->listings++;
     listing_read(v);

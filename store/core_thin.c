@@ -64,7 +64,7 @@ bool core_thin_due(const struct core *c)
     const struct thin *t = &c->thin;
     return ((t->wanted && has_rows(&c->lane[OUTBOX_TELEMETRY])) || t->active) && !t->out &&
            t->count == 0 && !c->closing && c->disk_ok && c->disk_state == CORE_OPEN &&
-           !c->lane[OUTBOX_TELEMETRY].reading;
+           !c->lane[OUTBOX_TELEMETRY].reading && !core_purging(c, &c->lane[OUTBOX_TELEMETRY]);
 }
 
 /* While the disk looks, numbers below what it looks at must not be read past it; and what is read
@@ -156,7 +156,7 @@ static void end(struct core *c)
 
 static void lose_row(struct core *c, struct lane *l, struct thin_row row)
 {
-    core_leave_gap(c, l, row.bytes);
+    core_leave_gap(c, l, 1, row.bytes);
     l->waiting--;
     l->waiting_bytes -= row.bytes;
     c->bytes -= row.bytes;

@@ -33,6 +33,8 @@ SL_NODISCARD enum sl_code db_commit(struct db *db, struct disk_commit *commit, s
 /* Rows that were read before an error are handed out with it. */
 SL_NODISCARD enum sl_code db_read(struct db *db, struct disk_read *read, struct sl_err *err);
 SL_NODISCARD enum sl_code db_thin(struct db *db, struct disk_thin *thin, struct sl_err *err);
+/* Reads no payload. */
+SL_NODISCARD enum sl_code db_count(struct db *db, struct disk_count *count, struct sl_err *err);
 /* Moves the log's pages into the database when there are many. After commits, when nobody waits. */
 void db_upkeep(struct db *db);
 

@@ -21,6 +21,9 @@ enum sl_code db_do_job(struct db **db, const struct db_options *options, struct 
     case DISK_THIN:
         return *db ? db_thin(*db, &job->thin, &job->err)
                    : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
+    case DISK_COUNT:
+        return *db ? db_count(*db, &job->count, &job->err)
+                   : sl_fail(&job->err, SL_CLOSED, "%s: is not open", options->path);
     }
     return SL_INVALID;
 }

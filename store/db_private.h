@@ -55,6 +55,12 @@ struct sl_slice db_column(sqlite3_stmt *s, int at); /* of a text or blob: its by
 enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES],
                      struct sl_err *err);
 
+/* db_purge.c: the oldest letters of these lanes go, within the transaction. */
+enum sl_code db_remove_letters(struct db *db, unsigned lanes, uint64_t most, uint64_t *ret_removed,
+                               struct sl_err *err);
+/* db_rows.c */
+enum sl_code db_write_letters_state(struct db *db, struct sl_err *err);
+
 static inline enum sl_code db_fail(struct db *db, int rc, struct sl_err *err)
 {
     return sql_fail(&db->sql, rc, err);

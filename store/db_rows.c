@@ -107,6 +107,13 @@ static enum sl_code delete_range(struct db *db, const struct disk_range *range, 
 
 /* ---- dead letters ---- */
 
+enum sl_code db_write_letters_state(struct db *db, struct sl_err *err)
+{
+    bind_u64(db, Q_STORE_SET, 1, db->dead_rows);
+    bind_u64(db, Q_STORE_SET, 2, db->dead_bytes);
+    return db_run(db, Q_STORE_SET, err);
+}
+
 static enum sl_code drop_oldest_letter(struct db *db, struct sl_err *err)
 {
     sqlite3_stmt *s = db->query[Q_DEAD_OLDEST];
@@ -151,20 +158,19 @@ static enum sl_code add_letters(struct db *db, const struct disk_commit *commit,
     enum sl_code code = SL_OK;
     for (size_t i = 0; i < commit->letter_count && code == SL_OK; i++)
         code = add_letter(db, &commit->letters[i], err);
-    if (code != SL_OK || commit->letter_count == 0)
-        return code;
-    bind_u64(db, Q_STORE_SET, 1, db->dead_rows);
-    bind_u64(db, Q_STORE_SET, 2, db->dead_bytes);
-    return db_run(db, Q_STORE_SET, err);
+    return code == SL_OK && commit->letter_count > 0 ? db_write_letters_state(db, err) : code;
 }
 
 /* ---- the transaction ---- */
 
-static enum sl_code apply(struct db *db, const struct disk_commit *commit, struct sl_err *err)
+static enum sl_code apply(struct db *db, struct disk_commit *commit, struct sl_err *err)
 {
     enum sl_code code = SL_OK;
     for (size_t i = 0; i < commit->gone_count && code == SL_OK; i++)
         code = delete_range(db, &commit->gone[i], err);
+    if (code == SL_OK && commit->letters_gone != 0)
+        code = db_remove_letters(db, commit->letters_gone, commit->letters_max,
+                                 &commit->letters_removed, err);
     for (size_t i = 0; i < commit->row_count && code == SL_OK; i++)
         code = add_row(db, &commit->rows[i], err);
     if (code == SL_OK)
@@ -282,7 +288,9 @@ static enum sl_code take_row(struct db *db, sqlite3_stmt *s, struct disk_read *r
     if (read->row_count > 0 && *bytes + size > read->bytes_max)
         return SL_LIMIT;
     struct disk_row *row = &read->row[read->row_count];
-    *row = (struct disk_row){ .number = r.number, .bytes = (uint32_t)size, .lane = read->lane };
+    *row = (struct disk_row){
+        .number = r.number, .position = r.number, .bytes = (uint32_t)size, .lane = read->lane
+    };
     if (checksum(&r, read->lane) == (uint32_t)sqlite3_column_int64(s, C_CRC)) {
         row->msg = message(db, &r);
         if (!row->msg)
@@ -309,6 +317,7 @@ static enum sl_code take_letter(struct db *db, sqlite3_stmt *s, struct disk_read
         lane = OUTBOX_TELEMETRY; /* only to be shown: a wrong lane is better than none */
     struct disk_row *row = &read->row[read->row_count];
     *row = (struct disk_row){ .number = (uint64_t)sqlite3_column_int64(s, 2),
+                              .position = (uint64_t)sqlite3_column_int64(s, 0),
                               .msg = message(db, &r),
                               .reason = sl_slice_dup(db_column(s, 6)),
                               .bytes = (uint32_t)size,

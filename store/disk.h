@@ -31,6 +31,7 @@ enum disk_op {
     DISK_COMMIT, /* one transaction */
     DISK_READ,   /* the next rows of a lane, or of the dead letters */
     DISK_THIN,   /* looks at the next rows of a lane: which of them can go */
+    DISK_COUNT,  /* how many rows there are in a stretch of a lane */
     DISK_CLOSE,
 };
 
@@ -74,7 +75,8 @@ struct disk_letter {
     uint64_t number;
     enum outbox_lane lane;
 };
-/* Ranges are deleted before rows are added; a row that is there already is replaced. */
+/* Ranges and letters are deleted before others are added; a row that is there already is replaced.
+ */
 struct disk_commit {
     const struct disk_range *gone;
     size_t gone_count;
@@ -82,8 +84,11 @@ struct disk_commit {
     size_t row_count;
     const struct disk_letter *letters;
     size_t letter_count;
+    unsigned letters_gone;               /* of which lanes (a bit each) the oldest letters go ... */
+    uint64_t letters_max;                /* ... and how many at most */
     struct disk_lane lane[OUTBOX_LANES]; /* as they are after this commit */
     uint64_t dead_rows;                  /* out */
+    uint64_t letters_removed;            /* out: for letters_gone */
     uint64_t file_bytes;                 /* out: database and log */
     uint64_t bytes_written;              /* out: since the open, estimated */
 };
@@ -92,8 +97,8 @@ struct disk_commit {
  */
 struct disk_row {
     struct sl_msg *msg;
-    uint64_t number;
-    uint32_t bytes; /* what it is counted for */
+    uint64_t number, position; /* the latter: of a dead letter its own count */
+    uint32_t bytes;            /* what it is counted for */
     enum outbox_lane lane;
     char *reason; /* dead letters: the receiver's to free; else NULL */
 };
@@ -122,6 +127,14 @@ struct disk_thin {
     bool end;                   /* out: nothing comes after these */
 };
 
+/* The first rows from `from` to `to`, both included, rows_max of them at most. */
+struct disk_count {
+    enum outbox_lane lane;
+    uint64_t from, to, rows_max;
+    uint64_t rows, bytes; /* out: bytes as they are counted for */
+    uint64_t last;        /* out: the last of them */
+};
+
 struct disk_job {
     enum disk_op op;
     struct job_link link;                          /* its holder's */
@@ -134,6 +147,7 @@ struct disk_job {
         struct disk_commit commit;
         struct disk_read read;
         struct disk_thin thin;
+        struct disk_count count;
     };
 };
 

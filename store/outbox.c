@@ -246,6 +246,15 @@ enum sl_code outbox_list(struct outbox *o, const struct outbox_list_request *req
     return o->ending ? SL_CLOSED : core_list(o->core, request);
 }
 
+enum sl_code outbox_purge(struct outbox *o, const struct outbox_purge_request *request)
+{
+    if (o->ending)
+        return SL_CLOSED;
+    enum sl_code code = core_purge(o->core, request);
+    arm(o);
+    return code;
+}
+
 const char *outbox_library_version(void)
 {
     return db_library_version();

@@ -128,6 +128,15 @@ static void apply(struct fake_disk *d, struct disk_commit *c)
         while (at < r->count && r->v[at].number <= c->gone[i].last)
             drop_row(r, at);
     }
+    c->letters_removed = 0;
+    for (size_t i = 0; i < d->dead.count && c->letters_removed < c->letters_max;) {
+        if (!(c->letters_gone & 1u << d->dead.v[i].lane)) {
+            i++;
+            continue;
+        }
+        drop_row(&d->dead, i);
+        c->letters_removed++;
+    }
     for (size_t i = 0; i < c->row_count; i++)
         add_row(&d->rows[c->rows[i].lane], (struct fake_row){ .msg = copy_of(c->rows[i].msg),
                                                               .number = c->rows[i].number,
@@ -191,6 +200,7 @@ static enum sl_code do_read(struct fake_disk *d, struct disk_read *read)
         read->row[read->row_count++] =
             (struct disk_row){ .msg = from->bad ? NULL : copy_of(from->msg),
                                .number = from->number,
+                               .position = from->number,
                                .bytes = (uint32_t)size,
                                .lane = from->lane,
                                .reason = from->reason ? strdup(from->reason) : NULL };
@@ -223,6 +233,22 @@ static enum sl_code do_thin(struct fake_disk *d, struct disk_thin *thin)
     return SL_OK;
 }
 
+static enum sl_code do_count(struct fake_disk *d, struct disk_count *count)
+{
+    d->counts++;
+    if (d->read_fails != SL_OK)
+        return d->read_fails;
+    const struct fake_rows *r = &d->rows[count->lane];
+    count->rows = count->bytes = count->last = 0;
+    for (size_t at = find(r, count->from);
+         at < r->count && r->v[at].number <= count->to && count->rows < count->rows_max; at++) {
+        count->rows++;
+        count->bytes += disk_row_bytes(r->v[at].msg);
+        count->last = r->v[at].number;
+    }
+    return SL_OK;
+}
+
 static enum sl_code do_job(struct fake_disk *d, struct disk_job *job)
 {
     switch (job->op) {
@@ -230,6 +256,7 @@ static enum sl_code do_job(struct fake_disk *d, struct disk_job *job)
     case DISK_COMMIT: return do_commit(d, &job->commit);
     case DISK_READ: return do_read(d, &job->read);
     case DISK_THIN: return do_thin(d, &job->thin);
+    case DISK_COUNT: return do_count(d, &job->count);
     case DISK_CLOSE: d->closes++; return SL_OK;
     }
     return SL_INVALID;

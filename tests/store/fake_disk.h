@@ -30,7 +30,7 @@ struct fake_disk {
     bool commit_lands;  /* a failing commit happens all the same */
     uint64_t room_rows; /* 0: no bound */
     /* what happened */
-    unsigned opens, commits, reads, thins, closes;
+    unsigned opens, commits, reads, thins, counts, closes;
     size_t last_rows, last_ranges; /* of the last commit */
 };
 

@@ -22,7 +22,9 @@
 struct sent {
     enum outbox_lane lane;
     bool safe, told, delivered, dead;
-    uint64_t number; /* 0: never taken */
+    bool thrown;          /* by a purge, maybe one that a crash undid */
+    bool purging, purged; /* by one that is done: may not come any more */
+    uint64_t number;      /* 0: never taken */
     struct run *run;
 };
 
@@ -31,6 +33,9 @@ struct run {
     uint64_t random;
     bool bounded; /* small bounds: losses are expected, and counted */
     bool faults;
+    bool purges;     /* by hand */
+    bool purges_all; /* the last one had no limit */
+    uint64_t purge_limit;
     bool late; /* the first open may fail: what is sent meanwhile overtakes the disk's rows, and its
                   numbers are provisional */
     struct sent message[MESSAGES_MAX];
@@ -99,6 +104,7 @@ static void take_one(struct run *run)
     assert_true(id > 0 && id <= run->count);
     struct sent *sent = &run->message[id];
     assert_int_equal(sent->lane, item->lane);
+    assert_false(sent->purged);
     if (!run->late) {
         assert_true(sent->number == 0 || sent->number == item->number); /* one identity for ever */
         assert_true(id > run->last_taken[item->lane]);                  /* in order */
@@ -126,6 +132,46 @@ static void settle_one(struct run *run, bool dead)
     }
 }
 
+static void purge_done(void *ctx, enum sl_code code, const char *error,
+                       const struct outbox_purged *purged)
+{
+    struct run *run = ctx;
+    assert_int_equal(code == SL_OK, error == NULL);
+    assert_true(purged->messages <= run->count);
+    assert_true(purged->messages + purged->letters <= run->purge_limit);
+    for (uint32_t id = 1; id <= run->count; id++) {
+        run->message[id].purged |= run->message[id].purging && code == SL_OK && run->purges_all;
+        run->message[id].purging = false;
+    }
+}
+
+/* All that waits in some lanes, but for what is with the sender. */
+static void purge(struct run *run)
+{
+    struct outbox_purge_request request = {
+        .lanes = 1 + (unsigned)(next_random(run) % OUTBOX_ALL_LANES),
+        .dead = chance(run, 20),
+        .limit = chance(run, 30) ? next_random(run) % 100 : UINT64_MAX,
+        .done = purge_done,
+        .ctx = run
+    };
+    run->rig.core->purge_rows = 1 + next_random(run) % 50;
+    if (core_purge(run->rig.core, &request) != SL_OK)
+        return;
+    run->purge_limit = request.limit;
+    run->purges_all = request.limit == UINT64_MAX;
+    if (request.dead)
+        return;
+    for (uint32_t id = 1; id <= run->count; id++)
+        if (request.lanes & 1u << run->message[id].lane)
+            run->message[id].purging = run->message[id].thrown = true;
+    for (size_t i = 0; i < run->in_flight; i++) {
+        uint32_t id;
+        memcpy(&id, sl_msg_payload(run->flight[i]->msg).ptr, sizeof id);
+        run->message[id].purging = false;
+    }
+}
+
 static void return_all(struct run *run)
 {
     core_set_link(run->rig.core, false);
@@ -139,8 +185,10 @@ static void restart(struct run *run)
     run->in_flight = 0;
     memset(run->last_taken, 0, sizeof run->last_taken);
     rig_crash(&run->rig);
-    for (uint32_t id = 1; id <= run->count; id++)
+    for (uint32_t id = 1; id <= run->count; id++) {
         run->message[id].told = true; /* nobody is left to be told */
+        run->message[id].purging = false;
+    }
     if (!run->late)
         run->rig.disk.open_fails = SL_OK;
     rig_open(&run->rig);
@@ -198,6 +246,8 @@ static void one_step(struct run *run)
     default:
         if (chance(run, 20))
             restart(run);
+        else if (run->purges && chance(run, 30))
+            purge(run);
         break;
     }
 }
@@ -242,7 +292,7 @@ static void check_end(struct run *run)
     for (uint32_t id = 1; id <= run->count; id++) {
         const struct sent *sent = &run->message[id];
         assert_true(sent->told);
-        missing += sent->safe && !sent->delivered && !sent->dead;
+        missing += sent->safe && !sent->delivered && !sent->dead && !sent->thrown;
     }
     if (!run->bounded)
         assert_int_equal(missing, 0);
@@ -272,6 +322,7 @@ static void one_run(uint64_t seed)
     (void)next_random(run);
     run->bounded = chance(run, 50);
     run->faults = chance(run, 60);
+    run->purges = chance(run, 40);
     run->late = run->faults && chance(run, 30);
     rig_init(&run->rig);
     run->rig.options.read_ahead = 1 + (uint32_t)(next_random(run) % 30);

@@ -925,6 +925,86 @@ static void listing_live_and_from_the_file(void **state)
     place_release(&p);
 }
 
+/* ---- throwing away ---- */
+
+struct outcome {
+    bool done;
+    enum sl_code code;
+    struct outbox_purged purged;
+};
+
+static void on_purged(void *ctx, enum sl_code code, const char *error,
+                      const struct outbox_purged *purged)
+{
+    (void)error;
+    *(struct outcome *)ctx = (struct outcome){ true, code, *purged };
+}
+
+static void purge_live_and_in_the_file(void **state)
+{
+    (void)state;
+    struct place p;
+    struct outcome o = { 0 };
+    struct sl_err err;
+    struct outbox_purged purged = { 0 };
+    struct outbox_purge_request request = {
+        .lanes = 1u << OUTBOX_TELEMETRY, .limit = UINT64_MAX, .done = on_purged, .ctx = &o
+    };
+    place_init(&p);
+    assert_int_equal(outbox_purge_file(p.db, &request, &purged, &err), SL_NOTFOUND);
+    place_open(&p);
+    for (int i = 0; i < 30; i++)
+        put(&p, OUTBOX_TELEMETRY, "t");
+    put(&p, OUTBOX_NORMAL, "n");
+    put(&p, OUTBOX_ALERT, "a");
+    wait_for(&p, on_disk_is, 32);
+    assert_int_equal(outbox_purge_file(p.db, &request, &purged, &err), SL_BUSY);
+    request.limit = 10;
+    assert_int_equal(outbox_purge(p.outbox, &request), SL_OK);
+    while (!o.done)
+        (void)uv_run(&p.loop, UV_RUN_ONCE);
+    assert_int_equal(o.code, SL_OK);
+    assert_int_equal(o.purged.messages, 10);
+    assert_int_equal(stats_of(&p).lane[OUTBOX_TELEMETRY].waiting, 20);
+    outbox_set_link(p.outbox, true);
+    outbox_dead(p.outbox, outbox_take(p.outbox), "why"); /* the alert */
+    place_close(&p);
+    request.limit = UINT64_MAX;
+    assert_int_equal(outbox_purge_file(p.db, &request, &purged, &err), SL_OK);
+    assert_int_equal(purged.messages, 20);
+    request.dead = true;
+    request.lanes = OUTBOX_ALL_LANES;
+    assert_int_equal(outbox_purge_file(p.db, &request, &purged, &err), SL_OK);
+    assert_int_equal(purged.letters, 1);
+    place_open(&p);
+    wait_for(&p, waiting_is, 1);
+    struct outbox_stats s = stats_of(&p);
+    assert_int_equal(s.lane[OUTBOX_TELEMETRY].loss[OUTBOX_LOST_PURGED].count, 30);
+    assert_int_equal(s.dead, 0);
+    assert_string_equal(s.set_aside, "");
+    place_close(&p);
+    place_release(&p);
+}
+
+/* A command sets nothing aside: that is for the gateway, which says so. */
+static void purge_of_a_file_that_is_none(void **state)
+{
+    (void)state;
+    struct place p;
+    struct sl_err err;
+    struct outbox_purged purged;
+    struct outbox_purge_request request = { .lanes = OUTBOX_ALL_LANES, .limit = UINT64_MAX };
+    place_init(&p);
+    FILE *f = fopen(p.db, "we");
+    assert_non_null(f);
+    for (int i = 0; i < 1000; i++)
+        assert_true(fputs("no database", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(outbox_purge_file(p.db, &request, &purged, &err), SL_CORRUPT);
+    assert_int_equal(access(p.db, F_OK), 0);
+    place_release(&p);
+}
+
 /* ---- kill -9 ---- */
 
 struct kill_message {
@@ -1068,6 +1148,8 @@ int main(void)
         cmocka_unit_test(a_removed_log_is_written_anew),
         cmocka_unit_test(another_file_in_its_place),
         cmocka_unit_test(listing_live_and_from_the_file),
+        cmocka_unit_test(purge_live_and_in_the_file),
+        cmocka_unit_test(purge_of_a_file_that_is_none),
         cmocka_unit_test(kill_nine),
     };
     struct CMUnitTest bad[SL_ARRAY_LEN(bad_cases)] = { 0 };

@@ -145,17 +145,24 @@ void outbox_get_stats(const struct outbox *o, struct outbox_stats *ret);
 struct outbox_row {
     enum outbox_lane lane;
     uint64_t number;
+    uint64_t position; /* a later listing goes on behind it with `from` = position + 1 */
     int64_t wall_ms;
-    struct sl_slice topic, payload; /* valid during the call */
-    const char *reason;             /* dead letters; else NULL */
+    struct sl_slice topic, props, payload; /* valid during the call */
+    uint32_t expiry_s;                     /* SL_MSG_NO_EXPIRY without one */
+    uint8_t qos;
+    bool retain;
+    const char *reason; /* dead letters, of which topic and payload are kept; else NULL */
 };
+#define OUTBOX_POSITION_LAST UINT64_MAX /* nothing comes behind this one */
 /* Visits what waits (or the dead letters), oldest first in lane order, at most limit rows;
  * done(ctx, code) comes last. Both are called from the loop. lane OUTBOX_LANES means all. Messages
- * that are in memory only are visited as well. */
+ * that are in memory only are visited as well. Page by page: one lane, or the dead letters. */
 struct outbox_list_request {
     enum outbox_lane lane;
     bool dead;
     uint32_t limit;
+    uint64_t from;      /* positions before it (in the first lane) are passed over */
+    uint64_t bytes_max; /* no row comes after those that have so many bytes; 0: no such bound */
     void (*row)(void *ctx, const struct outbox_row *row);
     void (*done)(void *ctx, enum sl_code code, const char *error);
     void *ctx;
@@ -167,6 +174,35 @@ SL_NODISCARD enum sl_code outbox_list(struct outbox *o, const struct outbox_list
 SL_NODISCARD enum sl_code outbox_list_file(const char *path,
                                            const struct outbox_list_request *request,
                                            struct sl_err *err);
+
+/* ---- throwing away by hand ---- */
+
+/* Of which lanes: bit OUTBOX_ALERT and so on. */
+#define OUTBOX_ALL_LANES ((1u << OUTBOX_LANES) - 1)
+
+/* What a purge took away: messages, in the ledger as `purged`, or dead letters, which the ledger
+ * has had all along. */
+struct outbox_purged {
+    uint64_t messages, letters;
+};
+struct outbox_purge_request {
+    unsigned lanes;
+    bool dead;      /* the dead letters instead of what waits */
+    uint64_t limit; /* the oldest, lane by lane; UINT64_MAX: all */
+    /* Once, from the loop. With an error, purged is what went before it; may be NULL. */
+    void (*done)(void *ctx, enum sl_code code, const char *error,
+                 const struct outbox_purged *purged);
+    void *ctx;
+};
+/* Throws away what was accepted until now and is not with the sender; their publishers, if they
+ * still wait, are acknowledged. In steps between other commits: meanwhile nothing of these lanes is
+ * sent. SL_BUSY: another is under way, or the store is being opened. */
+SL_NODISCARD enum sl_code outbox_purge(struct outbox *o,
+                                       const struct outbox_purge_request *request);
+/* For the command line when no gateway runs; blocking. SL_NOTFOUND when there is no database. */
+SL_NODISCARD enum sl_code outbox_purge_file(const char *path,
+                                            const struct outbox_purge_request *request,
+                                            struct outbox_purged *ret, struct sl_err *err);
 
 /* "3.40.1": the SQLite in use. */
 const char *outbox_library_version(void);
