@@ -156,7 +156,8 @@ static int show(const char *data_dir, struct output *o, bool watch)
 {
     struct sl_err err = { 0 };
     for (;;) {
-        enum sl_code rc = control_ask(data_dir, "{\"cmd\":\"status\"}", on_answer, o, &err);
+        enum sl_code rc = control_ask(data_dir, "{\"cmd\":\"status\"}", CONTROL_ANSWER_SECONDS,
+                                      on_answer, o, &err);
         if (rc != SL_OK)
             return cli_error(CLI_FAIL, "status", "%s", err.text);
         if (o->bad)

@@ -1,8 +1,7 @@
 /* control.c - the control socket's server side. */
-#include "control.h"
+#include "control_private.h"
 
 #include "gateway.h"
-#include "queue_row.h"
 
 #include "base/log.h"
 #include "base/text.h"
@@ -26,16 +25,6 @@ struct control {
     void *closed_ctx;
 };
 
-struct control_client {
-    uv_pipe_t pipe;
-    struct control *control;
-    struct control_client *next;
-    struct sl_buf in, out;
-    bool closing, listing; /* listing: the outbox still holds a pointer to this */
-    bool handle_closed;
-    char input[512];
-};
-
 struct control_write {
     uv_write_t req;
     uint8_t *bytes;
@@ -54,7 +43,7 @@ static void control_release(struct control *c)
 
 static void client_release(struct control_client *cl)
 {
-    if (!cl->handle_closed || cl->listing)
+    if (!cl->handle_closed || cl->waiting)
         return;
     struct control *c = cl->control;
     for (struct control_client **at = &c->clients; *at; at = &(*at)->next) {
@@ -68,6 +57,15 @@ static void client_release(struct control_client *cl)
     sl_buf_free(&cl->out);
     free(cl);
     control_release(c);
+}
+
+bool control_waited(struct control_client *cl)
+{
+    cl->waiting = false;
+    if (!cl->closing)
+        return true;
+    client_release(cl);
+    return false;
 }
 
 static void on_client_closed(uv_handle_t *h)
@@ -96,14 +94,13 @@ static void on_written(uv_write_t *req, int status)
 
 /* Sends what was gathered, then ends the connection: one request, one answer. The bytes go with
  * the request, since the client may be gone before it. */
-static void client_answer(struct control_client *cl)
+void control_answer(struct control_client *cl)
 {
     if (cl->closing)
         return;
     if (cl->out.failed) {
         sl_buf_reset(&cl->out);
-        sl_buf_put_str(&cl->out,
-                       "{\"error\":\"the answer is too large: use a smaller --limit\"}\n");
+        sl_buf_put_str(&cl->out, "{\"error\":\"the answer is larger than 256 MiB\"}\n");
     }
     struct control_write *w = calloc(1, sizeof *w);
     if (!w) {
@@ -114,7 +111,7 @@ static void client_answer(struct control_client *cl)
     w->req.data = w;
     w->bytes = cl->out.ptr;
     uv_buf_t buf = uv_buf_init((char *)cl->out.ptr, (unsigned)cl->out.len);
-    cl->out = (struct sl_buf){ .max = CONTROL_OUTPUT_MAX };
+    cl->out = (struct sl_buf){ 0 };
     if (uv_write(&w->req, (uv_stream_t *)&cl->pipe, &buf, 1, on_written) != 0) {
         free(w->bytes);
         free(w);
@@ -122,71 +119,25 @@ static void client_answer(struct control_client *cl)
     }
 }
 
-static void answer_error(struct control_client *cl, const char *text)
+void control_answer_error(struct control_client *cl, const char *text)
 {
     sl_buf_put_str(&cl->out, "{\"error\":");
     sl_buf_put_json(&cl->out, sl_str(text));
     sl_buf_put_str(&cl->out, "}\n");
-    client_answer(cl);
-}
-
-static void on_row(void *ctx, const struct outbox_row *row)
-{
-    struct control_client *cl = ctx;
-    if (cl->closing)
-        return;
-    queue_row_json(row, &cl->out);
-    sl_buf_put_u8(&cl->out, '\n');
-}
-
-static void on_list_done(void *ctx, enum sl_code code, const char *error)
-{
-    struct control_client *cl = ctx;
-    cl->listing = false;
-    if (cl->closing) {
-        client_release(cl);
-        return;
-    }
-    if (code != SL_OK) {
-        answer_error(cl, error ? error : sl_code_name(code));
-        return;
-    }
-    sl_buf_put_str(&cl->out, "{\"end\":true}\n");
-    client_answer(cl);
-}
-
-static void answer_queue(struct control_client *cl, const cJSON *request)
-{
-    struct outbox_list_request list = {
-        .lane = OUTBOX_LANES, .limit = 1000, .row = on_row, .done = on_list_done, .ctx = cl
-    };
-    const char *lane = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "lane"));
-    const cJSON *limit = cJSON_GetObjectItemCaseSensitive(request, "limit");
-    list.dead = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(request, "dead"));
-    if (cJSON_IsNumber(limit) && limit->valuedouble >= 1 && limit->valuedouble <= 1e9)
-        list.limit = (uint32_t)limit->valuedouble;
-    if (lane && !outbox_lane_parse(sl_str(lane), &list.lane)) {
-        answer_error(cl, "unknown lane: use alert, normal or telemetry");
-        return;
-    }
-    cl->listing = true;
-    if (outbox_list(cl->control->gateway->outbox, &list) == SL_OK)
-        return;
-    cl->listing = false;
-    answer_error(cl, "the store cannot be asked now: try again");
+    control_answer(cl);
 }
 
 static void answer_status(struct control_client *cl)
 {
     status_json(cl->control->gateway, &cl->out);
     sl_buf_put_str(&cl->out, "\n{\"end\":true}\n");
-    client_answer(cl);
+    control_answer(cl);
 }
 
 static void handle_request(struct control_client *cl)
 {
     if (cl->control->gateway->stopping) { /* its parts go one after the other */
-        answer_error(cl, "the gateway is stopping");
+        control_answer_error(cl, "the gateway is stopping");
         return;
     }
     cJSON *request = cJSON_ParseWithLength((const char *)cl->in.ptr, cl->in.len);
@@ -194,9 +145,11 @@ static void handle_request(struct control_client *cl)
     if (cmd && strcmp(cmd, "status") == 0)
         answer_status(cl);
     else if (cmd && strcmp(cmd, "queue") == 0)
-        answer_queue(cl, request);
+        control_queue(cl, cl->control->gateway, request);
+    else if (cmd && strcmp(cmd, "purge") == 0)
+        control_purge(cl, cl->control->gateway, request);
     else
-        answer_error(cl, "unknown request: the running gateway is of another version");
+        control_answer_error(cl, "unknown request: the running gateway is of another version");
     cJSON_Delete(request);
 }
 
@@ -217,7 +170,7 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     sl_buf_put(&cl->in, buf->base, (size_t)n);
     if (cl->in.failed) {
         (void)uv_read_stop(s); /* always 0 */
-        answer_error(cl, "the request is too long");
+        control_answer_error(cl, "the request is too long");
     } else if (cl->in.len > 0 && cl->in.ptr[cl->in.len - 1] == '\n') {
         (void)uv_read_stop(s); /* always 0 */
         handle_request(cl);
@@ -234,7 +187,6 @@ static void on_connection(uv_stream_t *s, int status)
         return;
     cl->control = c;
     cl->in.max = CONTROL_REQUEST_MAX;
-    cl->out.max = CONTROL_OUTPUT_MAX;
     if (uv_pipe_init(s->loop, &cl->pipe, 0) != 0) {
         free(cl);
         return;
@@ -247,7 +199,7 @@ static void on_connection(uv_stream_t *s, int status)
     if (uv_accept(s, (uv_stream_t *)&cl->pipe) != 0)
         client_end(cl);
     else if (c->client_count > CONTROL_CLIENTS_MAX)
-        answer_error(cl, "too many ask at the same time: try again");
+        control_answer_error(cl, "too many ask at the same time: try again");
     else if (uv_read_start((uv_stream_t *)&cl->pipe, on_alloc, on_read) != 0)
         client_end(cl);
 }

@@ -11,8 +11,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { ANSWER_SECONDS = 10 };
-
 enum sl_code control_path(const char *data_dir, char *buf, size_t size, struct sl_err *err)
 {
     struct sockaddr_un a;
@@ -25,7 +23,7 @@ enum sl_code control_path(const char *data_dir, char *buf, size_t size, struct s
     return SL_OK;
 }
 
-static enum sl_code connect_to(const char *data_dir, int *ret_fd, struct sl_err *err)
+static enum sl_code connect_to(const char *data_dir, int seconds, int *ret_fd, struct sl_err *err)
 {
     struct sockaddr_un a = { .sun_family = AF_UNIX };
     char path[sizeof a.sun_path];
@@ -36,7 +34,7 @@ static enum sl_code connect_to(const char *data_dir, int *ret_fd, struct sl_err 
     SL_CLEANUP(sl_close_fd) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return sl_fail(err, SL_IO, "socket: %s", strerror(errno));
-    struct timeval limit = { .tv_sec = ANSWER_SECONDS };
+    struct timeval limit = { .tv_sec = seconds };
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit,
                      sizeof limit); /* without it only slower to give up */
     if (connect(fd, (const struct sockaddr *)&a, sizeof a) != 0) {
@@ -117,11 +115,11 @@ static enum sl_code read_answer(const struct asking *a, int fd)
     return rc == SL_CLOSED ? SL_OK : rc;
 }
 
-enum sl_code control_ask(const char *data_dir, const char *request,
+enum sl_code control_ask(const char *data_dir, const char *request, int seconds,
                          void (*line)(void *ctx, const char *text), void *ctx, struct sl_err *err)
 {
     SL_CLEANUP(sl_close_fd) int fd = -1;
-    enum sl_code rc = connect_to(data_dir, &fd, err);
+    enum sl_code rc = connect_to(data_dir, seconds, &fd, err);
     if (rc != SL_OK)
         return rc;
     struct sl_buf out = { 0 };

@@ -62,6 +62,69 @@ static void makes(void **state)
     sl_buf_free(&out);
 }
 
+/* ---- everything, to be kept ---- */
+
+static const struct full_case {
+    const char *name;
+    struct sl_slice props, payload;
+    uint32_t expiry_s;
+    const char *reason, *want; /* what follows the topic */
+} full_cases[] = {
+    { "JSON is text, to the byte", BYTES(""), BYTES("{\"t\": 21.50}"), SL_MSG_NO_EXPIRY, NULL,
+      ",\"qos\":1,\"retain\":true,\"payload\":\"{\\\"t\\\": 21.50}\"}" },
+    { "bytes are base64", BYTES(""), BYTES("\xff\x00\x01"), SL_MSG_NO_EXPIRY, NULL,
+      ",\"qos\":1,\"retain\":true,\"payload_base64\":\"/wAB\"}" },
+    { "nothing is nothing", BYTES(""), BYTES(""), SL_MSG_NO_EXPIRY, NULL,
+      ",\"qos\":1,\"retain\":true,\"payload\":\"\"}" },
+    { "an expiry", BYTES(""), BYTES("1"), 60, NULL,
+      ",\"qos\":1,\"retain\":true,\"expiry_s\":60,\"payload\":\"1\"}" },
+    { "a dead letter has neither", BYTES(""), BYTES("1"), SL_MSG_NO_EXPIRY, "refused",
+      ",\"reason\":\"refused\",\"payload\":\"1\"}" },
+    { "properties", BYTES("\x01\x01\x03\x00\x03t/x\x08\x00\x01r\x09\x00\x02\xff\x00"), BYTES("1"),
+      SL_MSG_NO_EXPIRY, NULL,
+      ",\"qos\":1,\"retain\":true,\"payload_format\":1,\"content_type\":\"t/"
+      "x\",\"response_topic\":\"r\","
+      "\"correlation_data_base64\":\"/wA=\",\"payload\":\"1\"}" },
+    { "user properties in their order, repeats too",
+      BYTES("\x26\x00\x01"
+            "b\x00\x01"
+            "1\x26\x00\x01"
+            "a\x00\x01"
+            "2\x26\x00\x01"
+            "b\x00\x00"),
+      BYTES("1"), SL_MSG_NO_EXPIRY, NULL,
+      ",\"qos\":1,\"retain\":true,\"user_properties\":[[\"b\",\"1\"],[\"a\",\"2\"],[\"b\",\"\"]],"
+      "\"payload\":\"1\"}" },
+    { "properties cut short end there", BYTES("\x01\x01\x03\x00\x09t"), BYTES("1"),
+      SL_MSG_NO_EXPIRY, NULL,
+      ",\"qos\":1,\"retain\":true,\"payload_format\":1,\"payload\":\"1\"}" },
+};
+
+static void makes_full(void **state)
+{
+    const struct full_case *c = *state;
+    const struct outbox_row row = { .lane = OUTBOX_ALERT,
+                                    .number = 7,
+                                    .wall_ms = 8,
+                                    .topic = sl_str("a"),
+                                    .props = c->props,
+                                    .payload = c->payload,
+                                    .expiry_s = c->expiry_s,
+                                    .qos = 1,
+                                    .retain = true,
+                                    .reason = c->reason };
+    static const char head[] = "{\"lane\":\"alert\",\"number\":7,\"ts\":8,\"topic\":\"a\"";
+    struct sl_buf out = { 0 };
+    queue_row_full(&row, &out);
+    assert_false(out.failed);
+    assert_int_equal(strncmp(sl_buf_cstr(&out), head, sizeof head - 1), 0);
+    assert_string_equal(sl_buf_cstr(&out) + sizeof head - 1, c->want);
+    cJSON *json = cJSON_ParseWithOpts(sl_buf_cstr(&out), NULL, 1);
+    assert_non_null(json);
+    cJSON_Delete(json);
+    sl_buf_free(&out);
+}
+
 static const struct json_case {
     const char *text;
     bool valid;
@@ -127,9 +190,8 @@ static void json_has_a_depth(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + SL_ARRAY_LEN(json_cases) + 1] = {
-        cmocka_unit_test(json_has_a_depth)
-    };
+    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + SL_ARRAY_LEN(full_cases) +
+                            SL_ARRAY_LEN(json_cases) + 1] = { cmocka_unit_test(json_has_a_depth) };
     size_t n = 1;
     for (size_t i = 0; i < SL_ARRAY_LEN(json_cases); i++)
         tests[n++] = (struct CMUnitTest){ .name = "strict JSON",
@@ -139,5 +201,9 @@ int main(void)
         tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
                                           .test_func = makes,
                                           .initial_state = (void *)&cases[i] };
+    for (size_t i = 0; i < SL_ARRAY_LEN(full_cases); i++)
+        tests[n++] = (struct CMUnitTest){ .name = full_cases[i].name,
+                                          .test_func = makes_full,
+                                          .initial_state = (void *)&full_cases[i] };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
