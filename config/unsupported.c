@@ -10,8 +10,6 @@ static const struct {
     bool warning;
     const char *text;
 } rows[] = {
-    { "store.encryption_key", NULL, false,
-      "encryption is not available in this version: payloads would lie on the disk as they are" },
     { "cloud.provisioning", NULL, true,
       "fleet provisioning is not available in this version: cert and key must be there" },
     { "cloud.shadow", NULL, true, "shadows are not available in this version" },

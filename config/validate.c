@@ -2,6 +2,9 @@
  * folders, opens nothing for writing. */
 #include "validate.h"
 
+#include "base/crypto.h"
+#include "base/seal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -118,8 +121,30 @@ static void validate_gateway(struct config_reader *r)
                         r->config->gateway.data_dir);
 }
 
+static void validate_store(struct config_reader *r)
+{
+    const struct jsonc *node = jsonc_get(r->doc.root, "store");
+    const char *text = r->config->store.encryption_key;
+    uint8_t key[SEAL_KEY_BYTES];
+    if (!is_given(node, "encryption_key", text))
+        return;
+    if (!seal_key_parse(sl_str(text), key))
+        config_complain(
+            r, false, node, "encryption_key",
+            "is no key: 64 hexadecimal digits, as `openssl rand -hex 32` makes them, or 44 "
+            "characters of base64");
+    else if (r->config->broker.persistence)
+        config_complain(
+            r, true, node, "encryption_key",
+            "seals what waits for the cloud (queue.db); state.db, with sessions and "
+            "retained messages, is not sealed: turn broker.persistence off if they must "
+            "not lie on the disk");
+    crypto_wipe(key, sizeof key);
+}
+
 void config_validate(struct config_reader *r)
 {
+    validate_store(r);
     validate_gateway(r);
     validate_listeners(r);
     validate_rules(r);

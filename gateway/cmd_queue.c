@@ -56,6 +56,7 @@ static int read_query(const char *command, int argc, char **argv, struct queue_q
                          lane);
     status = data_dir_find(command, given, ret_dir);
     q->data_dir = *ret_dir;
+    q->sealed = status == CLI_GO && data_dir_seal_key(command, given, q->seal_key);
     return status;
 }
 

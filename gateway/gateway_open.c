@@ -5,7 +5,9 @@
 #include "access_config.h"
 #include "batch_config.h"
 
+#include "base/crypto.h"
 #include "base/log.h"
+#include "base/seal.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -58,10 +60,13 @@ enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err)
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/queue.db", c->gateway.data_dir) >= (int)sizeof path)
         return sl_fail(err, SL_INVALID, "gateway.data_dir is too long: %s", c->gateway.data_dir);
+    uint8_t key[SEAL_KEY_BYTES];
+    bool sealed = c->store.encryption_key && seal_key_parse(sl_str(c->store.encryption_key), key);
     struct outbox_options o = {
         .loop = &g->loop,
         .clock = g->clock,
         .path = path,
+        .seal_key = sealed ? key : NULL,
         .max_bytes = c->store.max_bytes,
         .max_age_ms = c->store.max_age_ms,
         .when_full = when_full[c->store.when_full],
@@ -69,7 +74,11 @@ enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err)
         .commit_interval_ms = c->store.commit_interval_ms,
         .sync = (enum outbox_sync)c->store.sync,
     };
-    return outbox_open(&g->outbox, &o, err);
+    enum sl_code rc = outbox_check_key(path, o.seal_key, err);
+    if (rc == SL_OK)
+        rc = outbox_open(&g->outbox, &o, err);
+    crypto_wipe(key, sizeof key);
+    return rc;
 }
 
 static void authenticate(void *ctx, struct broker_auth *auth, struct sl_slice user,

@@ -119,6 +119,7 @@ static enum sl_code look_at_page(void *ctx, const char *path, struct sl_err *err
                                            .limit = rows_wanted(p),
                                            .from = p->from,
                                            .bytes_max = CONTROL_PAGE_BYTES,
+                                           .seal_key = p->query->sealed ? p->query->seal_key : NULL,
                                            .row = take_row,
                                            .ctx = p };
     enum sl_code rc = outbox_list_file(path, &request, err);
@@ -210,6 +211,7 @@ static enum sl_code purge_file(void *ctx, const char *path, struct sl_err *err)
         .lanes = p->query->lane == OUTBOX_LANES ? OUTBOX_ALL_LANES : 1u << p->query->lane,
         .dead = p->query->dead,
         .limit = p->query->limit,
+        .seal_key = p->query->sealed ? p->query->seal_key : NULL,
     };
     return outbox_purge_file(path, &request, &p->purged, err);
 }

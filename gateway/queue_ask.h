@@ -3,6 +3,7 @@
 #ifndef GATEWAY_QUEUE_ASK_H
 #define GATEWAY_QUEUE_ASK_H
 
+#include "base/seal.h"
 #include "store/outbox.h"
 
 struct queue_query {
@@ -12,6 +13,8 @@ struct queue_query {
     bool dead;             /* the dead letters */
     bool full;             /* rows with everything */
     uint64_t limit;
+    bool sealed; /* the database is, with this key */
+    uint8_t seal_key[SEAL_KEY_BYTES];
 };
 
 /* One line a message on standard output, oldest first within each lane, a page at a time: memory

@@ -28,6 +28,7 @@ struct core *core_new(const struct outbox_options *options, struct disk *disk)
     c->options = *options;
     c->options.loop = NULL;
     c->options.path = NULL;
+    c->options.seal_key = NULL; /* the disk has it */
     if (c->options.memory_max_bytes == 0)
         c->options.memory_max_bytes = MEMORY_DEFAULT;
     if (c->options.read_ahead == 0)

@@ -23,14 +23,18 @@ static const char *const queries[Q_COUNT] = {
     [Q_LANE_SET] = "UPDATE lane SET delivered=?2,rows=?3,bytes=?4,last=?5,reserved=?6 WHERE id=?1",
     [Q_LOSS_GET] = "SELECT count,first_ms,last_ms FROM loss WHERE id=?1",
     [Q_LOSS_SET] = "INSERT OR REPLACE INTO loss(id,count,first_ms,last_ms) VALUES(?1,?2,?3,?4)",
-    [Q_DEAD_ADD] = "INSERT INTO dead(lane,number,wall_ms,topic,payload,reason,bytes)"
-                   " VALUES(?1,?2,?3,?4,?5,?6,?7)",
+    [Q_DEAD_ADD] = "INSERT INTO dead(lane,number,wall_ms,topic,payload,reason,bytes,flags)"
+                   " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
     [Q_DEAD_OLDEST] = "SELECT id,bytes FROM dead ORDER BY id LIMIT 1",
     [Q_DEAD_DELETE] = "DELETE FROM dead WHERE id=?1",
-    [Q_DEAD_READ] = "SELECT id,lane,number,wall_ms,topic,payload,reason,bytes FROM dead"
+    [Q_DEAD_READ] = "SELECT id,lane,number,wall_ms,topic,payload,reason,bytes,flags FROM dead"
                     " WHERE id>=?1 ORDER BY id LIMIT ?2",
-    [Q_THIN] = "SELECT number,topic,length(props),length(payload) FROM telemetry"
+    /* Of a payload only its length, unless the topic is in it. */
+    [Q_THIN] = "SELECT number,wall_ms,mono_ms,boot,expiry_s,flags,topic,length(props),"
+               "CASE WHEN flags&256 THEN payload END,length(payload) FROM telemetry"
                " WHERE number BETWEEN ?1 AND ?2 ORDER BY number LIMIT ?3",
+    [Q_SEAL_GET] = "SELECT proof FROM seal WHERE id=1",
+    [Q_SEAL_SET] = "INSERT OR REPLACE INTO seal(id,proof) VALUES(1,?1)",
     ROW_QUERIES(OUTBOX_ALERT, "alert"),
     ROW_QUERIES(OUTBOX_NORMAL, "normal"),
     ROW_QUERIES(OUTBOX_TELEMETRY, "telemetry"),
@@ -66,6 +70,7 @@ void db_close(struct db *db)
         return;
     for (int q = 0; q < Q_COUNT; q++)
         (void)sqlite3_finalize(db->query[q]);
+    db_seal_end(db);
     sql_close(&db->sql);
     free(db);
 }

@@ -8,6 +8,7 @@
 #ifndef STORE_DB_H
 #define STORE_DB_H
 
+#include "base/seal.h"
 #include "disk.h"
 
 struct db;
@@ -17,7 +18,16 @@ struct db_options {
     uint64_t max_bytes;
     enum outbox_sync sync;
     uint32_t boot; /* identifies this boot of the machine; 0 when it is not known */
+    bool sealed;   /* seal what is written, with this key */
+    uint8_t seal_key[SEAL_KEY_BYTES];
 };
+
+static inline void db_set_key(struct db_options *o, const uint8_t *seal_key)
+{
+    o->sealed = seal_key != NULL;
+    if (seal_key)
+        memcpy(o->seal_key, seal_key, sizeof o->seal_key);
+}
 
 /* Opens what is there; makes one where there is none; sets aside what cannot be used (SL_OK then,
  * with open->moved). Options are copied except path, which is copied too. */
@@ -25,7 +35,11 @@ SL_NODISCARD enum sl_code db_open(struct db **ret, const struct db_options *opti
                                   struct disk_open *open, struct sl_err *err);
 /* Only to look: nothing is made, checked or set aside. SL_NOTFOUND without a database, SL_BUSY when
  * a gateway has it. */
-SL_NODISCARD enum sl_code db_open_to_read(struct db **ret, const char *path, struct sl_err *err);
+SL_NODISCARD enum sl_code db_open_to_read(struct db **ret, const struct db_options *options,
+                                          struct sl_err *err);
+/* SL_INVALID: the database at options->path wants another key, or one. Looks at the file alone and
+ * changes nothing; what else may be wrong with it is for db_open() to tell. */
+SL_NODISCARD enum sl_code db_check_key(const struct db_options *options, struct sl_err *err);
 void db_close(struct db *db); /* accepts NULL */
 
 /* All or nothing. SL_FULL: the disk is; SL_LIMIT: the file has its greatest size. */

@@ -19,7 +19,8 @@ static const char schema[] =
     "bytes INTEGER,last INTEGER,reserved INTEGER);"
     "CREATE TABLE loss(id INTEGER PRIMARY KEY,count INTEGER,first_ms INTEGER,last_ms INTEGER);"
     "CREATE TABLE dead(id INTEGER PRIMARY KEY,lane INTEGER,number INTEGER,wall_ms INTEGER,"
-    "topic TEXT,payload BLOB,reason TEXT,bytes INTEGER);"
+    "topic TEXT,payload BLOB,reason TEXT,bytes INTEGER,flags INTEGER);"
+    DB_SEAL_TABLE
     "INSERT INTO lane VALUES(0,'alert',0,0,0,0,0);"
     "INSERT INTO lane VALUES(1,'normal',0,0,0,0,0);"
     "INSERT INTO lane VALUES(2,'telemetry',0,0,0,0,0);"

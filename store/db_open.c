@@ -8,10 +8,9 @@
 #include <assert.h>
 #include <stdio.h>
 
-static enum sl_code check_identity(struct db *db, struct sl_err *err)
+static enum sl_code check_identity(struct db *db, int *ret_version, struct sl_err *err)
 {
-    int version = 0;
-    return sql_check_identity(&db->sql, DB_APPLICATION_ID, DB_VERSION, &version, err);
+    return sql_check_identity(&db->sql, DB_APPLICATION_ID, DB_VERSION, ret_version, err);
 }
 
 static enum sl_code configure(struct db *db, struct sl_err *err)
@@ -51,9 +50,12 @@ static enum sl_code open_checked(struct db **ret, const struct db_options *optio
     db->dead_bytes_max = dead_bytes_max(options->max_bytes);
     sql_measure_space(&db->sql);
     code = configure(db, err);
+    int version = DB_VERSION;
     if (code == SL_OK)
-        code = check_identity(db, err);
+        code = check_identity(db, &version, err);
     bool newer = code == SL_CORRUPT; /* or foreign: then its tables will hardly fit */
+    if (code == SL_OK)
+        code = db_migrate(db, version, err);
     struct sl_err *second = newer ? NULL : err;
     enum sl_code state = code == SL_OK || newer ? db_prepare(db, second) : code;
     if (state == SL_OK)
@@ -61,6 +63,8 @@ static enum sl_code open_checked(struct db **ret, const struct db_options *optio
     if (state == SL_OK && newer)
         salvage(db, saved);
     code = code == SL_OK ? state : code;
+    if (code == SL_OK)
+        code = db_seal_begin(db, true, err);
     if (code != SL_OK) {
         db_close(db);
         return code;
@@ -155,18 +159,32 @@ enum sl_code db_open(struct db **ret, const struct db_options *options, struct d
     return open_fresh(ret, options, open, saved, err);
 }
 
-enum sl_code db_open_to_read(struct db **ret, const char *path, struct sl_err *err)
+static enum sl_code prepare_to_read(struct db *db, struct sl_err *err)
 {
-    enum sl_code code = sql_file_look_at(path, err);
+    int version = 0;
+    enum sl_code code = check_identity(db, &version, err);
+    if (code == SL_OK && version < DB_VERSION)
+        return sl_fail(err, SL_UNSUPPORTED,
+                       "%s: was made by an older version: start the gateway once", db->sql.path);
+    if (code == SL_OK)
+        code = db_prepare(db, err);
+    if (code == SL_OK)
+        code = db_read_state(db, err);
+    return code == SL_OK ? db_seal_begin(db, false, err) : code;
+}
+
+enum sl_code db_open_to_read(struct db **ret, const struct db_options *options, struct sl_err *err)
+{
+    enum sl_code code = sql_file_look_at(options->path, err);
     if (code != SL_OK)
         return code;
     struct db *db = NULL;
-    code = db_connect(&db, path, SQLITE_OPEN_READONLY, err);
+    code = db_connect(&db, options->path, SQLITE_OPEN_READONLY, err);
     if (code != SL_OK)
         return code;
-    code = check_identity(db, err);
-    if (code == SL_OK)
-        code = db_prepare(db, err);
+    db->options = *options;
+    db->options.path = db->sql.path;
+    code = prepare_to_read(db, err);
     if (code != SL_OK) {
         db_close(db);
         return code;

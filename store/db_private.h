@@ -2,11 +2,14 @@
 #ifndef STORE_DB_PRIVATE_H
 #define STORE_DB_PRIVATE_H
 
+#include "base/crypto.h"
 #include "db.h"
 #include "sql.h"
 
 #define DB_APPLICATION_ID 0x534c4358 /* "SLCX" */
-#define DB_VERSION        1
+#define DB_VERSION        2
+#define DB_VERSION_SEAL   2 /* from here on there is a check of the key */
+#define DB_SEAL_TABLE     "CREATE TABLE seal(id INTEGER PRIMARY KEY,proof BLOB);"
 
 enum query {
     Q_BEGIN,
@@ -22,6 +25,8 @@ enum query {
     Q_DEAD_DELETE,
     Q_DEAD_READ,
     Q_THIN,
+    Q_SEAL_GET,
+    Q_SEAL_SET,
     Q_ROW_ADD, /* one for each lane from here on */
     Q_ROW_DELETE = Q_ROW_ADD + OUTBOX_LANES,
     Q_ROW_READ = Q_ROW_DELETE + OUTBOX_LANES,
@@ -34,7 +39,9 @@ struct db {
     struct db_options options;
     struct disk_lane lane[OUTBOX_LANES]; /* as committed */
     uint64_t id, dead_rows, dead_bytes, dead_bytes_max;
-    bool gone; /* see sql_rescue.c */
+    struct sealer *sealer;       /* NULL: rows lie as they are */
+    struct sl_buf plain, cipher; /* of the row at hand */
+    bool gone;                   /* see sql_rescue.c */
     int64_t opened_mono_ms, opened_wall_ms;
 };
 
@@ -50,6 +57,13 @@ void db_committed(struct db *db, const struct disk_lane lane[OUTBOX_LANES]);
 
 /* db_rows.c */
 struct sl_slice db_column(sqlite3_stmt *s, int at); /* of a text or blob: its bytes */
+
+/* db_migrate.c */
+enum sl_code db_migrate(struct db *db, int version, struct sl_err *err);
+
+/* db_seal.c: the key, with db->id known. SL_INVALID: it is not the right one. */
+enum sl_code db_seal_begin(struct db *db, bool may_write, struct sl_err *err);
+void db_seal_end(struct db *db);
 
 /* db_make.c */
 enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES],

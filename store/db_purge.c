@@ -1,6 +1,6 @@
 /* db_purge.c - what throwing away by hand asks of the database. Statements are made when they are
  * needed: that is seldom. */
-#include "db_private.h"
+#include "db_row.h"
 
 enum sl_code db_count(struct db *db, struct disk_count *count, struct sl_err *err)
 {
@@ -8,8 +8,10 @@ enum sl_code db_count(struct db *db, struct disk_count *count, struct sl_err *er
     static const char *const texts[OUTBOX_LANES] = {
 #define COUNT_ROWS(table)                                                                          \
     "SELECT count(*),total(bytes),max(number) FROM (SELECT number,"                                \
-    "length(CAST(topic AS BLOB))+ifnull(length(props),0)+length(payload) bytes FROM " table        \
-    " WHERE number BETWEEN ?1 AND ?2 ORDER BY number LIMIT ?3)"
+    "length(CAST(topic AS BLOB))+ifnull(length(props),0)+length(payload)"                          \
+    "-(flags>>8&1)*" SQL_STRING(                                                                   \
+        ROW_SEAL_EXTRA) " bytes FROM " table                                                       \
+                        " WHERE number BETWEEN ?1 AND ?2 ORDER BY number LIMIT ?3)"
         [OUTBOX_ALERT] = COUNT_ROWS("alert"),
         [OUTBOX_NORMAL] = COUNT_ROWS("normal"),
         [OUTBOX_TELEMETRY] = COUNT_ROWS("telemetry"),

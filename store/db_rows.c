@@ -1,14 +1,11 @@
 /* db_rows.c - rows in, rows out, rows gone. */
 #include "crc32.h"
-#include "db_private.h"
+#include "db_row.h"
 
 #include <stdlib.h>
 
 /* A wall clock before 2024 was never set. */
 #define WALL_TRUSTED_MS ((int64_t)1704067200000)
-
-/* Bits 8 to 15 are free for sealed payloads; the key of a batch lies above them. */
-enum { FLAG_QOS = 3, FLAG_RETAIN = 4, FLAG_BATCH_SHIFT = 16 };
 
 enum column {
     C_NUMBER,
@@ -21,15 +18,6 @@ enum column {
     C_PROPS,
     C_PAYLOAD,
     C_CRC
-};
-
-/* A row without its checksum, as it goes in and comes out. */
-struct row {
-    uint64_t number;
-    int64_t wall_ms, mono_ms;
-    uint32_t boot, expiry_s;
-    uint32_t flags;
-    struct sl_slice topic, props, payload;
 };
 
 static uint32_t crc_u64(uint32_t crc, uint64_t v)
@@ -75,13 +63,16 @@ static enum sl_code add_row(struct db *db, const struct disk_append *append, str
                      .mono_ms = m->mono_ms,
                      .boot = db->options.boot,
                      .expiry_s = m->expiry_s,
-                     .flags = (uint32_t)(m->qos & FLAG_QOS) | (m->retain ? FLAG_RETAIN : 0u) |
-                              (uint32_t)m->batch << FLAG_BATCH_SHIFT,
+                     .flags = (uint32_t)(m->qos & ROW_QOS) | (m->retain ? ROW_RETAIN : 0u) |
+                              (uint32_t)m->batch << ROW_BATCH_SHIFT,
                      .topic = sl_msg_topic(m),
                      .props = sl_msg_props(m),
                      .payload = sl_msg_payload(m) };
     enum query q = Q_ROW_ADD + (enum query)append->lane;
     sqlite3_stmt *s = db->query[q];
+    enum sl_code code = db_seal_row(db, &r, append->lane, false, err);
+    if (code != SL_OK)
+        return code;
     bind_u64(db, q, 1 + C_NUMBER, r.number);
     (void)sqlite3_bind_int64(s, 1 + C_WALL, r.wall_ms);
     (void)sqlite3_bind_int64(s, 1 + C_MONO, r.mono_ms);
@@ -137,14 +128,22 @@ static enum sl_code add_letter(struct db *db, const struct disk_letter *letter, 
 {
     sqlite3_stmt *s = db->query[Q_DEAD_ADD];
     uint64_t bytes = disk_row_bytes(letter->msg);
+    struct row r = { .number = letter->number,
+                     .wall_ms = letter->msg->wall_ms,
+                     .topic = sl_msg_topic(letter->msg),
+                     .payload = sl_msg_payload(letter->msg) };
+    enum sl_code code = db_seal_row(db, &r, letter->lane, true, err);
+    if (code != SL_OK)
+        return code;
     (void)sqlite3_bind_int(s, 1, (int)letter->lane);
-    bind_u64(db, Q_DEAD_ADD, 2, letter->number);
-    (void)sqlite3_bind_int64(s, 3, letter->msg->wall_ms);
-    bind_slice(s, 4, sl_msg_topic(letter->msg), true);
-    bind_slice(s, 5, sl_msg_payload(letter->msg), false);
+    bind_u64(db, Q_DEAD_ADD, 2, r.number);
+    (void)sqlite3_bind_int64(s, 3, r.wall_ms);
+    bind_slice(s, 4, r.topic, true);
+    bind_slice(s, 5, r.payload, false);
     bind_slice(s, 6, sl_str(letter->reason), true);
     bind_u64(db, Q_DEAD_ADD, 7, bytes);
-    enum sl_code code = db_run(db, Q_DEAD_ADD, err);
+    bind_u64(db, Q_DEAD_ADD, 8, r.flags);
+    code = db_run(db, Q_DEAD_ADD, err);
     db->dead_rows++;
     db->dead_bytes += bytes;
     while (code == SL_OK && db->dead_rows > 1 &&
@@ -270,9 +269,9 @@ static struct sl_msg *message(const struct db *db, const struct row *r)
                                   .props = r->props,
                                   .payload = r->payload,
                                   .expiry_s = r->expiry_s,
-                                  .qos = (uint8_t)(r->flags & FLAG_QOS),
-                                  .retain = (r->flags & FLAG_RETAIN) != 0,
-                                  .batch = (uint16_t)(r->flags >> FLAG_BATCH_SHIFT),
+                                  .qos = (uint8_t)(r->flags & ROW_QOS),
+                                  .retain = (r->flags & ROW_RETAIN) != 0,
+                                  .batch = (uint16_t)(r->flags >> ROW_BATCH_SHIFT),
                                   .mono_ms = mono_of(db, r),
                                   .wall_ms = r->wall_ms };
     return sl_msg_new(&parts);
@@ -284,18 +283,20 @@ static enum sl_code take_row(struct db *db, sqlite3_stmt *s, struct disk_read *r
 {
     struct row r;
     unpack(s, &r);
-    uint64_t size = DISK_ROW_OVERHEAD + r.topic.len + r.props.len + r.payload.len;
+    uint64_t size = row_bytes(&r);
     if (read->row_count > 0 && *bytes + size > read->bytes_max)
         return SL_LIMIT;
     struct disk_row *row = &read->row[read->row_count];
     *row = (struct disk_row){
         .number = r.number, .position = r.number, .bytes = (uint32_t)size, .lane = read->lane
     };
-    if (checksum(&r, read->lane) == (uint32_t)sqlite3_column_int64(s, C_CRC)) {
+    enum sl_code code = checksum(&r, read->lane) == (uint32_t)sqlite3_column_int64(s, C_CRC)
+                            ? db_unseal_row(db, &r, read->lane, false)
+                            : SL_CORRUPT;
+    if (code == SL_OK)
         row->msg = message(db, &r);
-        if (!row->msg)
-            return sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path);
-    }
+    if (code != SL_CORRUPT && !row->msg)
+        return sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path);
     *bytes += size;
     read->row_count++;
     read->from = r.number + 1;
@@ -305,16 +306,20 @@ static enum sl_code take_row(struct db *db, sqlite3_stmt *s, struct disk_read *r
 static enum sl_code take_letter(struct db *db, sqlite3_stmt *s, struct disk_read *read,
                                 uint64_t *bytes, struct sl_err *err)
 {
-    struct row r = { .wall_ms = sqlite3_column_int64(s, 3),
-                     .expiry_s = SL_MSG_NO_EXPIRY,
-                     .topic = db_column(s, 4),
-                     .payload = db_column(s, 5) };
-    uint64_t size = r.topic.len + r.payload.len;
-    if (read->row_count > 0 && *bytes + size > read->bytes_max)
-        return SL_LIMIT;
     int lane = sqlite3_column_int(s, 1);
     if (lane < 0 || lane >= OUTBOX_LANES)
         lane = OUTBOX_TELEMETRY; /* only to be shown: a wrong lane is better than none */
+    struct row r = { .number = (uint64_t)sqlite3_column_int64(s, 2),
+                     .wall_ms = sqlite3_column_int64(s, 3),
+                     .flags = (uint32_t)sqlite3_column_int64(s, 8),
+                     .topic = db_column(s, 4),
+                     .payload = db_column(s, 5) };
+    if (db_unseal_row(db, &r, (enum outbox_lane)lane, true) != SL_OK)
+        r.topic = r.payload = sl_str("(not readable)");
+    r.expiry_s = SL_MSG_NO_EXPIRY;
+    uint64_t size = (uint64_t)r.topic.len + r.payload.len;
+    if (read->row_count > 0 && *bytes + size > read->bytes_max)
+        return SL_LIMIT;
     struct disk_row *row = &read->row[read->row_count];
     *row = (struct disk_row){ .number = (uint64_t)sqlite3_column_int64(s, 2),
                               .position = (uint64_t)sqlite3_column_int64(s, 0),

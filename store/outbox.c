@@ -3,6 +3,7 @@
  * One timer does everything that is due, callbacks too: calls from outside only move it forward. */
 #include "store/outbox.h"
 
+#include "base/crypto.h"
 #include "base/file.h"
 #include "core.h"
 #include "crc32.h"
@@ -114,6 +115,15 @@ static uint32_t boot_identity(void)
     return id;
 }
 
+enum sl_code outbox_check_key(const char *path, const uint8_t *seal_key, struct sl_err *err)
+{
+    struct db_options db = { .path = path };
+    db_set_key(&db, seal_key);
+    enum sl_code code = db_check_key(&db, err);
+    crypto_wipe(db.seal_key, sizeof db.seal_key);
+    return code;
+}
+
 static enum sl_code open_parts(struct outbox *o, const struct outbox_options *options,
                                struct sl_err *err)
 {
@@ -121,7 +131,9 @@ static enum sl_code open_parts(struct outbox *o, const struct outbox_options *op
                              .max_bytes = options->max_bytes,
                              .sync = options->sync,
                              .boot = boot_identity() };
+    db_set_key(&db, options->seal_key);
     enum sl_code code = sqlite_disk_open(&o->disk, &db, options->loop, on_job_back, o, err);
+    crypto_wipe(db.seal_key, sizeof db.seal_key);
     if (code != SL_OK)
         return code;
     o->core = core_new(options, sqlite_disk_interface(o->disk));

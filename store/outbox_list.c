@@ -1,4 +1,5 @@
 /* outbox_list.c - looking into a database that no gateway holds. Blocking: for the command line. */
+#include "base/crypto.h"
 #include "db.h"
 #include "store/outbox.h"
 
@@ -79,7 +80,10 @@ enum sl_code outbox_list_file(const char *path, const struct outbox_list_request
 {
     struct db *db = NULL;
     struct disk_row *rows = NULL;
-    enum sl_code code = db_open_to_read(&db, path, err);
+    struct db_options options = { .path = path };
+    db_set_key(&options, request->seal_key);
+    enum sl_code code = db_open_to_read(&db, &options, err);
+    crypto_wipe(options.seal_key, sizeof options.seal_key);
     if (code == SL_OK) {
         rows = calloc(DISK_READ_ROWS_MAX, sizeof *rows);
         code = rows ? visit_all(db, request, rows, err)

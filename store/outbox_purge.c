@@ -1,5 +1,6 @@
 /* outbox_purge.c - throwing away in a database that no gateway holds: the core does it as in the
  * running gateway, on a disk whose jobs are done at once. Blocking: for the command line. */
+#include "base/crypto.h"
 #include "core.h"
 #include "db.h"
 #include "store/outbox.h"
@@ -82,10 +83,10 @@ static void purge(struct core *core, struct inline_disk *d,
 }
 
 /* Looked at first: a command sets nothing aside. */
-static enum sl_code look_at(const char *path, struct sl_err *err)
+static enum sl_code look_at(const struct db_options *options, struct sl_err *err)
 {
     struct db *db = NULL;
-    enum sl_code code = db_open_to_read(&db, path, err);
+    enum sl_code code = db_open_to_read(&db, options, err);
     db_close(db);
     return code;
 }
@@ -93,9 +94,6 @@ static enum sl_code look_at(const char *path, struct sl_err *err)
 enum sl_code outbox_purge_file(const char *path, const struct outbox_purge_request *request,
                                struct outbox_purged *ret, struct sl_err *err)
 {
-    enum sl_code code = look_at(path, err);
-    if (code != SL_OK)
-        return code;
     /* Bounds that nothing reaches: only what was asked for goes. */
     struct outbox_options options = { .clock = &sl_clock_system,
                                       .max_bytes = INT64_MAX / 4,
@@ -105,6 +103,10 @@ enum sl_code outbox_purge_file(const char *path, const struct outbox_purge_reque
         .interface = { submit },
         .options = { .path = path, .max_bytes = options.max_bytes, .sync = options.sync }
     };
+    db_set_key(&d.options, request->seal_key);
+    enum sl_code code = look_at(&d.options, err);
+    if (code != SL_OK)
+        return code;
     struct core *core = core_new(&options, &d.interface);
     if (!core)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
@@ -118,6 +120,7 @@ enum sl_code outbox_purge_file(const char *path, const struct outbox_purge_reque
         o.code = sl_fail(err, SL_IO, "%s", stats.disk_error);
     core_free(core);
     db_close(d.db);
+    crypto_wipe(d.options.seal_key, sizeof d.options.seal_key);
     *ret = o.purged;
     return o.code;
 }

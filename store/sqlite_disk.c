@@ -1,6 +1,7 @@
 /* sqlite_disk.c - runs the core's jobs on the database, on the writer thread. */
 #include "sqlite_disk.h"
 
+#include "base/crypto.h"
 #include "writer.h"
 
 #include <stdlib.h>
@@ -91,6 +92,7 @@ static void on_writer_closed(void *ctx)
     void *closed_ctx = d->ctx;
     if (!d->abandoned) { /* else the thread still uses it */
         free(d->path);
+        crypto_wipe(d->options.seal_key, sizeof d->options.seal_key);
         free(d);
     }
     closed(closed_ctx);

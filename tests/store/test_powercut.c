@@ -360,6 +360,7 @@ static void one_run(uint64_t seed)
                                             .commit_interval_ms = 20,
                                             .read_ahead = 1 + (uint32_t)(next_random(run) % 30) };
     run->db_options = (struct db_options){ .path = run->path, .max_bytes = 1u << 30, .boot = 1 };
+    run->db_options.sealed = next_random(run) % 2 == 0;
     run->small = next_random(run) % 3 == 0;
     if (run->small) {
         run->options.max_bytes = 20000 + next_random(run) % 60000;

@@ -54,6 +54,8 @@ struct outbox_options {
     uint64_t
         max_bytes; /* payload, topic, properties and a fixed overhead a row; covers all lanes */
     int64_t max_age_ms;
+    const uint8_t *seal_key; /* SEAL_KEY_BYTES, copied: rows are sealed with it; NULL: they lie on
+                                the disk as they are */
     enum outbox_when_full when_full;
     int64_t spill_after_ms, commit_interval_ms;
     enum outbox_sync sync;
@@ -107,6 +109,10 @@ struct outbox;
  * only for lack of memory or threads. */
 SL_NODISCARD enum sl_code outbox_open(struct outbox **ret, const struct outbox_options *options,
                                       struct sl_err *err);
+/* Blocking, before outbox_open(): SL_INVALID when the database is sealed with another key, or there
+ * is none (NULL). Changes nothing. Opened all the same, the outbox would run in memory only. */
+SL_NODISCARD enum sl_code outbox_check_key(const char *path, const uint8_t *seal_key,
+                                           struct sl_err *err);
 /* Spills what is in memory, waits for the commit (at most ~3 s), joins the writer, then calls
  * closed(ctx) from the loop. Return what is taken before. From then on o must not be touched; until
  * then puts are refused and takes give nothing. */
@@ -163,6 +169,7 @@ struct outbox_list_request {
     uint32_t limit;
     uint64_t from;      /* positions before it (in the first lane) are passed over */
     uint64_t bytes_max; /* no row comes after those that have so many bytes; 0: no such bound */
+    const uint8_t *seal_key; /* outbox_list_file() only: see outbox_options */
     void (*row)(void *ctx, const struct outbox_row *row);
     void (*done)(void *ctx, enum sl_code code, const char *error);
     void *ctx;
@@ -189,6 +196,7 @@ struct outbox_purge_request {
     unsigned lanes;
     bool dead;      /* the dead letters instead of what waits */
     uint64_t limit; /* the oldest, lane by lane; UINT64_MAX: all */
+    const uint8_t *seal_key; /* outbox_purge_file() only: see outbox_options */
     /* Once, from the loop. With an error, purged is what went before it; may be NULL. */
     void (*done)(void *ctx, enum sl_code code, const char *error,
                  const struct outbox_purged *purged);
