@@ -31,6 +31,8 @@ static void on_dead(void *ctx, struct outbox_item *item, const char *reason, boo
     for (struct outbox_item *next; item; item = next) {
         next = element_next(item);
         b->dead++;
+        if (b->callbacks.on_dead)
+            b->callbacks.on_dead(b->callbacks.ctx, item->msg, reason);
         outbox_dead(b->options.outbox, item, reason);
     }
 }

@@ -217,7 +217,7 @@ static void put_names(const struct config *c, struct sl_slice text, struct sl_bu
     }
 }
 
-/* ${gateway} and ${thing_name} in a subscription's filter. */
+/* ${gateway} and ${thing_name} in a subscription's filter or a topic. */
 static void resolve(struct config_reader *r, char **field)
 {
     if (!*field || !strchr(*field, '$') || r->nomem)
@@ -257,6 +257,10 @@ static void finish_cloud(struct config_reader *r)
     finish_limits(r);
     set_default(r, &c->cloud.thing_name, c->gateway.id);
     set_default(r, &c->cloud.client_id, c->cloud.thing_name);
+    /* Over 3.1.1 AWS answers a topic that a policy does not allow by hanging up: only on request. */
+    bool hangs_up = c->cloud.aws && c->cloud.protocol_version == 4;
+    set_default(r, &c->cloud.report_topic, hangs_up ? "" : "sluice/${gateway}/gap");
+    resolve(r, &c->cloud.report_topic);
     for (size_t i = 0; i < c->cloud.subscribe_count; i++) {
         resolve(r, &c->cloud.subscribe[i].cloud);
         resolve(r, &c->cloud.subscribe[i].local);

@@ -110,6 +110,18 @@ static void check_subscription(struct config_reader *r, const struct jsonc *node
                         "matched");
 }
 
+static void check_report(struct config_reader *r, const struct jsonc *cloud)
+{
+    const char *topic = r->config->cloud.report_topic;
+    if (!topic || !topic[0] || !jsonc_get(cloud, "report_topic"))
+        return;
+    if (!sl_topic_valid(sl_str(topic)))
+        config_complain(r, false, cloud, "report_topic", "not a topic (no '+', no '#')");
+    else if (r->config->cloud.aws && count_byte(topic, '/') > AWS_SLASHES_MAX)
+        config_complain(r, false, cloud, "report_topic",
+                        "AWS IoT takes topics with at most %d slashes", AWS_SLASHES_MAX);
+}
+
 static void check_reconnect(struct config_reader *r, const struct jsonc *cloud)
 {
     const struct config *c = r->config;
@@ -155,6 +167,7 @@ void validate_cloud(struct config_reader *r)
     check_reconnect(r, cloud);
     check_batch(r, cloud);
     check_provisioning(r, cloud);
+    check_report(r, cloud);
     if (c->cloud.aws)
         check_aws_limits(r, cloud);
     struct validate_walk w = validate_walk(jsonc_get(cloud, "subscribe"));

@@ -107,6 +107,8 @@ static void on_second(uv_timer_t *t)
     }
     history_add(&g->history, &sample);
     watch_disk(g, &s);
+    if (g->bridge)
+        gateway_gap_tick(g, &s);
     watch_thinning(g, &s, sample.mono_ms);
     if (!g->trimmed)
         footprint_trim();

@@ -9,6 +9,7 @@
 #include "control.h"
 #include "engine.h"
 #include "events.h"
+#include "gap_report.h"
 #include "footprint.h"
 #include "gpio/gpio.h"
 #include "history.h"
@@ -46,6 +47,7 @@ struct gateway {
     struct events events;
     struct footprint footprint;
     struct history history;
+    struct gap_report gap;
     struct gpio_command_tap *gpio_taps;
 
     uv_signal_t sigterm, sigint, sighup;
@@ -91,6 +93,11 @@ SL_NODISCARD enum sl_code gateway_open_state(struct gateway *g, struct sl_err *e
 struct broker_persistence gateway_persistence(struct gateway *g);
 void gateway_restore(struct gateway *g);
 void gateway_watch_state(struct gateway *g);
+/* gateway_gap.c: reports of outages to the cloud. */
+void gateway_gap_open(struct gateway *g);
+void gateway_gap_follow(struct gateway *g, const struct bridge_status *s);
+void gateway_gap_tick(struct gateway *g, const struct outbox_stats *s);
+void gateway_gap_refused(struct gateway *g, const struct sl_msg *m, const char *reason);
 void gateway_untap_gpio(struct gateway *g); /* before gpio and broker go */
 /* gateway_reload.c: reads the configuration again and says what came of it. */
 void gateway_reload(struct gateway *g);

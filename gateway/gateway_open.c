@@ -33,6 +33,7 @@ static void on_cloud_state(void *ctx, const struct bridge_status *s)
 {
     struct gateway *g = ctx;
     log_cloud(g, s);
+    gateway_gap_follow(g, s);
     gateway_publish_json(g, "$SYS/gateway/cloud", status_cloud_json);
 }
 
@@ -44,6 +45,11 @@ static void on_cloud_message(void *ctx, struct sl_msg *m)
                  "a message from the cloud on %.*s was dropped: not a valid topic, or the broker's "
                  "queue is full",
                  SL_FMT(sl_msg_topic(m)));
+}
+
+static void on_cloud_dead(void *ctx, const struct sl_msg *m, const char *reason)
+{
+    gateway_gap_refused(ctx, m, reason);
 }
 
 /* ---- opening ---- */
@@ -212,7 +218,11 @@ enum sl_code gateway_open_bridge(struct gateway *g, struct sl_err *err)
     o.batches = batches;
     o.subscriptions = subs;
     o.subscription_count = count;
-    struct bridge_callbacks callbacks = { g, on_cloud_state, on_cloud_message };
+    struct bridge_callbacks callbacks = { .ctx = g,
+                                          .on_state = on_cloud_state,
+                                          .on_message = on_cloud_message,
+                                          .on_dead = on_cloud_dead };
+    gateway_gap_open(g);
     enum sl_code rc = bridge_open(&g->bridge, &o, &callbacks, err);
     free(batches);
     free(subs);

@@ -269,8 +269,7 @@ static const struct mistake {
       "{\"gpio\":[{\"name\":\"door\",\"line\":1,\"chip\":\"users\"}],\n"
       "\"rules\":[{\"name\":\"r\",\"sql\":\"s\",\"to\":[{\"gpio\":\"door\"}]}]}",
       "2:46: rules[0].to[0].gpio: \"door\" is an input line: its direction is not out" },
-    { "batch", RULE("{\"cloud\":\"a\",\"batch\":true}"),
-      "" },
+    { "batch", RULE("{\"cloud\":\"a\",\"batch\":true}"), "" },
     { "no batch", RULE("{\"cloud\":\"a\",\"batch\":false}"), "" },
     { "batch of a wrong kind", RULE("{\"cloud\":\"a\",\"batch\":1}"),
       "1:60: rules[0].to[0].batch: expected an object, true or false, found 1" },
@@ -371,6 +370,12 @@ static const struct mistake {
     { "wildcards from nowhere", AWS(",\"subscribe\":[{\"cloud\":\"a/+\",\"local\":\"a/+/+\"}]"),
       "2:38: cloud.subscribe[0].local: has wildcards that cloud has not: each takes over what one "
       "of cloud's matched" },
+    { "a report's topic", AWS(",\"report_topic\":\"a/${gateway}/b\""), "" },
+    { "no reports", AWS(",\"report_topic\":\"\""), "" },
+    { "a report's topic with a wildcard", AWS(",\"report_topic\":\"a/#\""),
+      "2:17: cloud.report_topic: not a topic (no '+', no '#')" },
+    { "a report's topic that is too deep", AWS(",\"report_topic\":\"1/2/3/4/5/6/7/8/9\""),
+      "2:17: cloud.report_topic: AWS IoT takes topics with at most 7 slashes" },
     { "unknown name in a subscription",
       AWS(",\"subscribe\":[{\"cloud\":\"${serial}/a\",\"local\":"
           "\"a\"}]"),

@@ -91,6 +91,8 @@ struct bridge_callbacks {
                      const struct bridge_status *status); /* when word, cause or error changed */
     /* A message from the cloud, its topic already the local one. The message is borrowed. */
     void (*on_message)(void *ctx, struct sl_msg *m);
+    /* The cloud can never take it: it goes to the dead letters. May be NULL. */
+    void (*on_dead)(void *ctx, const struct sl_msg *m, const char *reason);
 };
 
 struct bridge;

@@ -149,6 +149,8 @@ struct config {
         uint32_t in_flight, max_payload;
         uint64_t batch_max_bytes;
         int64_t batch_max_age_ms;
+        char *report_topic; /* of outages; "": none are reported */
+        int64_t report_after_ms;
         struct config_subscribe *subscribe;
         size_t subscribe_count;
         struct config_place place;
