@@ -561,6 +561,7 @@ void bridge_get_status(const struct bridge *b, struct bridge_status *ret)
         .protocol_version = (int)b->version,
         .cert_not_after_s = b->cert_not_after_s,
     };
+    memcpy(ret->dropped, b->dropped, sizeof ret->dropped);
     if (b->state == BRIDGE_BACKOFF && b->deadline_ms > now)
         ret->next_attempt_ms = b->deadline_ms - now;
     memcpy(ret->cause, b->why.cause, sizeof ret->cause);

@@ -97,19 +97,29 @@ void bridge_on_outbox_ready(void *ctx)
 
 /* ---- down ---- */
 
-/* True when there is memory for it; a message that no subscription of ours fits (an old session's,
- * say) is taken and dropped. */
-static bool on_message(void *ctx, const struct mqtt_publish *p)
+const char *bridge_drop_name(enum bridge_drop why)
 {
-    struct bridge *b = ctx;
-    sl_buf_reset(&b->topic);
-    sl_buf_reset(&b->props);
-    if (!topicmap_apply(&b->topics, p->topic, &b->topic)) {
-        LOG_DEBUG("bridge", "no subscription fits \"%.*s\"", SL_FMT(p->topic));
-        return !b->topic.failed;
-    }
-    mqtt_put_forwardable(&b->props, p->props.raw);
+    static const char *const names[] = {
+        [BRIDGE_DROP_EXPIRED] = "expired",
+        [BRIDGE_DROP_NO_SUBSCRIPTION] = "no_subscription",
+        [BRIDGE_DROP_INVALID] = "invalid",
+        [BRIDGE_DROP_NO_ROOM] = "no_room",
+    };
+    return names[why];
+}
+
+static enum client_take drop(struct bridge *b, enum bridge_drop why, enum client_take answer)
+{
+    b->dropped[why]++;
+    return answer;
+}
+
+/* Its topic is in b->topic. */
+static struct sl_msg *make_message(struct bridge *b, const struct mqtt_publish *p)
+{
     bool expires = mqtt_has(&p->props, MQTT_P_MESSAGE_EXPIRY);
+    sl_buf_reset(&b->props);
+    mqtt_put_forwardable(&b->props, p->props.raw);
     struct sl_msg_parts parts = {
         .topic = sl_buf_slice(&b->topic),
         .props = sl_buf_slice(&b->props),
@@ -117,17 +127,48 @@ static bool on_message(void *ctx, const struct mqtt_publish *p)
         .expiry_s = expires ? p->props.message_expiry : SL_MSG_NO_EXPIRY,
         .qos = p->qos,
         .retain = p->retain,
-        .origin = b->options.origin,
         .mono_ms = bridge_now(b),
         .wall_ms = sl_wall_ms(b->options.clock),
+        .origin = b->options.origin,
     };
-    struct sl_msg *m = b->props.failed ? NULL : sl_msg_new(&parts);
+    return b->props.failed ? NULL : sl_msg_new(&parts);
+}
+
+static enum client_take hand_over(struct bridge *b, struct sl_msg *m, uint64_t token)
+{
+    switch (b->callbacks.on_message(b->callbacks.ctx, m, token)) {
+    case BRIDGE_TAKEN: break;
+    case BRIDGE_TAKES_LATER: return CLIENT_TAKES_LATER;
+    case BRIDGE_INVALID: return drop(b, BRIDGE_DROP_INVALID, CLIENT_TAKEN);
+    case BRIDGE_NO_ROOM: return drop(b, BRIDGE_DROP_NO_ROOM, CLIENT_REFUSES);
+    }
+    return CLIENT_TAKEN;
+}
+
+/* A stale command is not replayed: what the server hands out when its time is over is dropped. */
+static enum client_take on_message(void *ctx, const struct mqtt_publish *p, uint64_t token)
+{
+    struct bridge *b = ctx;
+    if (mqtt_has(&p->props, MQTT_P_MESSAGE_EXPIRY) && p->props.message_expiry == 0)
+        return drop(b, BRIDGE_DROP_EXPIRED, CLIENT_TAKEN);
+    sl_buf_reset(&b->topic);
+    if (!topicmap_apply(&b->topics, p->topic, &b->topic))
+        return b->topic.failed ? CLIENT_NO_MEMORY
+                               : drop(b, BRIDGE_DROP_NO_SUBSCRIPTION, CLIENT_TAKEN);
+    struct sl_msg *m = make_message(b, p);
     if (!m)
-        return false;
+        return CLIENT_NO_MEMORY;
     b->received++;
-    b->callbacks.on_message(b->callbacks.ctx, m);
+    enum client_take take = hand_over(b, m, token);
     sl_msg_unref(m);
-    return true;
+    return take;
+}
+
+void bridge_message_done(struct bridge *b, uint64_t token, uint8_t reason)
+{
+    b->dropped[BRIDGE_DROP_NO_ROOM] += reason >= 0x80;
+    client_message_done(b->client, token, reason, bridge_now(b));
+    bridge_settle(b);
 }
 
 static void on_subscription_refused(void *ctx, const char *filter, uint8_t reason)

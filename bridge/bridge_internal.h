@@ -48,6 +48,7 @@ struct bridge {
 
     uint64_t connects, connect_failures, published, acknowledged, received, dead;
     uint64_t batches_sent, batched;
+    uint64_t dropped[BRIDGE_DROPS];
     uint64_t bytes_in, bytes_out; /* of links that are gone */
     int64_t cert_not_after_s;
     struct sl_buf topic, props; /* of the message that comes in */

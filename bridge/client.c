@@ -101,6 +101,7 @@ static void reset_connection(struct client *c)
     c->silent_since_ms = CLIENT_NEVER;
     c->subscribe_tries = 0;
     c->subacks_missing = 0;
+    c->inbound_first = c->inbound_next;
     c->qos0_count = c->qos0_handed = 0;
     sl_buf_reset(&c->in);
     sl_buf_reset(&c->out);
@@ -124,6 +125,8 @@ static void put_connect(struct client *c)
     if (c->version == MQTT_V5) {
         mqtt_set(&p.props, MQTT_P_SESSION_EXPIRY);
         p.props.session_expiry = CLIENT_SESSION_S;
+        mqtt_set(&p.props, MQTT_P_RECEIVE_MAXIMUM);
+        p.props.receive_max = CLIENT_RECEIVE_MAX;
         if (!o->aws) { /* AWS sends at most 146 KB, and its pages disagree on what it accepts */
             mqtt_set(&p.props, MQTT_P_MAXIMUM_PACKET_SIZE);
             p.props.max_packet_size = CLIENT_INBOUND_MAX;

@@ -44,15 +44,22 @@ struct client_fault {
     char text[256]; /* what happened, a clause without hints */
 };
 
+/* What becomes of a message from the server. */
+enum client_take {
+    CLIENT_TAKEN,       /* acknowledge it */
+    CLIENT_TAKES_LATER, /* client_message_done() will tell */
+    CLIENT_REFUSES,     /* no room: MQTT 5 servers are told, older ones get no acknowledgement */
+    CLIENT_NO_MEMORY,   /* not acknowledged, and the connection fails */
+};
+
 struct client_events {
     void *ctx;
     /* What was given to client_publish(), with all that is chained to it. */
     void (*acked)(void *ctx, struct outbox_item *item);
     /* content: the server objects to what is in it, not to where it goes. */
     void (*dead)(void *ctx, struct outbox_item *item, const char *reason, bool content);
-    /* A message from the server; slices live until it returns. False when memory is out: the
-     * message is then not acknowledged and the connection fails. */
-    bool (*message)(void *ctx, const struct mqtt_publish *p);
+    /* A message from the server; slices live until it returns. */
+    enum client_take (*message)(void *ctx, const struct mqtt_publish *p, uint64_t token);
     void (*subscription_refused)(void *ctx, const char *filter, uint8_t reason);
 };
 
@@ -79,6 +86,8 @@ struct client_options {
 #define CLIENT_REFUSALS_MAX  100 /* PUBACKs "not now" before a message counts as dead */
 #define CLIENT_SUBSCRIBE_MAX 8   /* filters in one packet: AWS takes no more */
 #define CLIENT_SESSION_S     ((uint32_t)7 * 24 * 3600)
+#define CLIENT_INBOUND_WAIT  128 /* messages from the server not acknowledged yet */
+#define CLIENT_RECEIVE_MAX   100 /* what we announce of that */
 #define CLIENT_NEVER         INT64_MAX
 
 struct client;
@@ -108,6 +117,11 @@ int64_t client_room_at(struct client *c, int64_t now_ms);
 /* Only while client_room_at() is not later than now_ms. The item of a batch is its first, the
  * others are chained to it (element.h). */
 void client_publish(struct client *c, struct outbox_item *item, int64_t now_ms);
+
+/* A message that was to be taken later: taken, or not (reason from 0x80 on). Acknowledgements go
+ * out in the order of the messages [MQTT-4.6.0-2]. One of an earlier connection is not looked at.
+ */
+void client_message_done(struct client *c, uint64_t token, uint8_t reason, int64_t now_ms);
 
 /* DISCONNECT goes out, nothing after it. */
 void client_disconnect(struct client *c);

@@ -217,6 +217,43 @@ static void on_suback(struct client *c, const struct mqtt_frame *f)
 
 /* ---- messages ---- */
 
+/* What stands first and is done. An older server cannot be told of a refusal: it keeps the message,
+ * and sends it again on the next connection. */
+static void send_inbound_acks(struct client *c)
+{
+    while (c->inbound_first < c->inbound_next) {
+        size_t at = (size_t)(c->inbound_first % CLIENT_INBOUND_WAIT);
+        uint8_t reason = c->inbound[at].reason;
+        if (!c->inbound[at].done)
+            return;
+        c->inbound_first++;
+        struct mqtt_ack ack = { .packet_id = c->inbound[at].packet_id, .reason = reason };
+        if (reason < 0x80 || c->version == MQTT_V5)
+            mqtt_encode_ack(&c->out, c->version, MQTT_PUBACK, &ack);
+    }
+}
+
+void client_message_done(struct client *c, uint64_t token, uint8_t reason, int64_t now_ms)
+{
+    if (token < c->inbound_first || token >= c->inbound_next ||
+        (c->phase != CLIENT_UP && c->phase != CLIENT_SUBSCRIBING))
+        return;
+    size_t before = c->out.len, at = (size_t)(token % CLIENT_INBOUND_WAIT);
+    c->inbound[at].done = true;
+    c->inbound[at].reason = reason < 0x80 ? 0 : reason;
+    send_inbound_acks(c);
+    client_settle_output(c, before, now_ms);
+}
+
+static void answer_qos1(struct client *c, uint16_t packet_id, enum client_take take)
+{
+    size_t at = (size_t)(c->inbound_next++ % CLIENT_INBOUND_WAIT);
+    c->inbound[at].packet_id = packet_id;
+    c->inbound[at].done = take != CLIENT_TAKES_LATER;
+    c->inbound[at].reason = take == CLIENT_REFUSES ? MQTT_RC_QUOTA_EXCEEDED : 0;
+    send_inbound_acks(c);
+}
+
 static void on_publish(struct client *c, const struct mqtt_frame *f, int64_t now_ms)
 {
     const char *why = NULL;
@@ -231,13 +268,19 @@ static void on_publish(struct client *c, const struct mqtt_frame *f, int64_t now
         return;
     }
     pacer_spend(&c->pacer, f->size, now_ms); /* AWS counts both directions together */
-    if (!c->events.message(c->events.ctx, &p)) {
-        client_fail(c, CLIENT_FAULT_MEMORY, 0, "no memory for a message from the server");
+    if (p.qos == 1 && c->inbound_next - c->inbound_first == CLIENT_INBOUND_WAIT) {
+        client_fail(c, CLIENT_FAULT_MEMORY, 0, "%d messages from the server wait to be taken",
+                    CLIENT_INBOUND_WAIT);
         return;
     }
-    struct mqtt_ack ack = { .packet_id = p.packet_id };
-    if (p.qos > 0) /* QoS 2 was not asked for; one that comes is answered, but may come twice */
-        mqtt_encode_ack(&c->out, c->version, p.qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, &ack);
+    enum client_take take = c->events.message(c->events.ctx, &p, c->inbound_next);
+    if (take == CLIENT_NO_MEMORY)
+        client_fail(c, CLIENT_FAULT_MEMORY, 0, "no memory for a message from the server");
+    else if (p.qos == 1)
+        answer_qos1(c, p.packet_id, take);
+    else if (p.qos == 2) /* was not asked for; one that comes is answered, but may come twice */
+        mqtt_encode_ack(&c->out, c->version, MQTT_PUBREC,
+                        &(struct mqtt_ack){ .packet_id = p.packet_id });
 }
 
 static void on_pubrel(struct client *c, const struct mqtt_frame *f)

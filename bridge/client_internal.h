@@ -47,6 +47,15 @@ struct client {
     struct outbox_item *qos0[CLIENT_QOS0_MAX]; /* oldest first */
     uint32_t qos0_count, qos0_handed;
 
+    /* Messages from the server that are not acknowledged, a ring by token; tokens go on over
+     * connections. */
+    struct {
+        uint16_t packet_id;
+        bool done;
+        uint8_t reason;
+    } inbound[CLIENT_INBOUND_WAIT];
+    uint64_t inbound_first, inbound_next;
+
     struct sl_buf in;  /* an unfinished packet */
     struct sl_buf out; /* gathered for the next hand-over */
     struct sl_buf scratch;

@@ -70,6 +70,8 @@ void broker_ack_release(struct broker_ack *a, uint8_t reason)
         a->reason = reason;
     if (--a->holds == 0 && a->session)
         session_ack_resolved(a->session, a);
+    else if (a->holds == 0 && a->safe)
+        a->safe(a->ctx, a->token, a->reason);
     ack_unref(a);
 }
 

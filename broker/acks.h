@@ -11,7 +11,10 @@
 struct session;
 
 struct broker_ack {
-    struct session *session;        /* NULL once it is gone */
+    struct session *session; /* NULL once it is gone, and for somebody outside: */
+    broker_taken_fn *safe;    /* ... who is told by this */
+    void *ctx;
+    uint64_t token;
     struct broker_ack *next, *prev; /* the session's list */
     uint32_t holds, refs;
     uint8_t reason;

@@ -129,23 +129,51 @@ static struct internal_publish internal_take(struct broker *b)
     return p;
 }
 
-enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m, struct broker_receipt *receipt)
+static enum sl_code internal_check(struct broker *b, const struct sl_msg *m)
 {
-    struct broker_ack *ack = NULL;
     if (!sl_topic_valid(sl_msg_topic(m)) || !trie_depth_ok(sl_msg_topic(m)))
         return SL_INVALID;
-    if (b->internal_count == BROKER_INTERNAL_QUEUE_MAX ||
-        b->internal_bytes + sl_msg_size(m) > BROKER_INTERNAL_BYTES_MAX || !internal_room(b) ||
-        (receipt && !(ack = broker_ack_hold(receipt)))) {
-        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
-        return SL_LIMIT;
-    }
+    bool full = b->internal_count == BROKER_INTERNAL_QUEUE_MAX ||
+                b->internal_bytes + sl_msg_size(m) > BROKER_INTERNAL_BYTES_MAX;
+    return full || !internal_room(b) ? SL_LIMIT : SL_OK;
+}
+
+/* There is room. */
+static void internal_put(struct broker *b, struct sl_msg *m, struct broker_ack *ack)
+{
     b->internal[(b->internal_head + b->internal_count++) & (b->internal_cap - 1)] =
         (struct internal_publish){ sl_msg_ref(m), ack };
     b->internal_bytes += sl_msg_size(m);
     if (b->internal_count > BROKER_INTERNAL_QUEUE_MAX / 2 ||
         b->internal_bytes > BROKER_INTERNAL_BYTES_MAX / 2)
         broker_pause_publisher(b);
+}
+
+enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    struct broker_ack *ack = NULL;
+    enum sl_code rc = internal_check(b, m);
+    if (rc == SL_OK && receipt && !(ack = broker_ack_hold(receipt)))
+        rc = SL_LIMIT;
+    if (rc == SL_LIMIT)
+        broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED);
+    if (rc == SL_OK)
+        internal_put(b, m, ack);
+    return rc;
+}
+
+enum sl_code broker_publish_safe(struct broker *b, struct sl_msg *m, broker_taken_fn *safe,
+                                 void *ctx, uint64_t token)
+{
+    enum sl_code rc = internal_check(b, m);
+    struct broker_ack *ack = rc == SL_OK ? calloc(1, sizeof *ack) : NULL;
+    if (!ack)
+        return rc == SL_OK ? SL_LIMIT : rc;
+    ack->safe = safe;
+    ack->ctx = ctx;
+    ack->token = token;
+    ack->holds = ack->refs = 1;
+    internal_put(b, m, ack);
     return SL_OK;
 }
 
@@ -160,8 +188,11 @@ static void route_one_internal(struct broker *b, const struct internal_publish *
 {
     struct broker_receipt receipt = { .ack = p->ack,
                                       .reason = b->closing ? MQTT_RC_SHUTTING_DOWN : 0 };
-    struct topic_entry *e = subs_lookup(&b->subs, sl_msg_topic(p->msg));
-    if (e) {
+    bool stale = sl_msg_expired(p->msg, broker_now(b)); /* it has waited for its turn */
+    struct topic_entry *e = stale ? NULL : subs_lookup(&b->subs, sl_msg_topic(p->msg));
+    if (stale) {
+        broker_count_drop(b, BROKER_DROP_EXPIRED);
+    } else if (e) {
         topic_entry_observe(e, sl_msg_payload(p->msg), p->msg->wall_ms);
         hand_out(b, e, p->msg, p->ack ? &receipt : NULL);
     } else {

@@ -90,6 +90,15 @@ static void watch_thinning(struct gateway *g, const struct outbox_stats *s, int6
         (unsigned long long)thinned);
 }
 
+static void watch_cloud(struct gateway *g, const struct outbox_stats *s)
+{
+    struct bridge_status b;
+    bridge_get_status(g->bridge, &b);
+    cloud_watch_look(&g->cloud_watch, &b, g->config->cloud.cert, sl_mono_ms(g->clock),
+                     sl_wall_ms(g->clock));
+    gateway_gap_tick(g, s);
+}
+
 static void on_second(uv_timer_t *t)
 {
     struct gateway *g = t->data;
@@ -108,7 +117,7 @@ static void on_second(uv_timer_t *t)
     history_add(&g->history, &sample);
     watch_disk(g, &s);
     if (g->bridge)
-        gateway_gap_tick(g, &s);
+        watch_cloud(g, &s);
     watch_thinning(g, &s, sample.mono_ms);
     if (!g->trimmed)
         footprint_trim();

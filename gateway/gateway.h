@@ -6,6 +6,7 @@
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
+#include "cloud_watch.h"
 #include "control.h"
 #include "engine.h"
 #include "events.h"
@@ -48,6 +49,7 @@ struct gateway {
     struct footprint footprint;
     struct history history;
     struct gap_report gap;
+    struct cloud_watch cloud_watch;
     struct gpio_command_tap *gpio_taps;
 
     uv_signal_t sigterm, sigint, sighup;

@@ -37,14 +37,24 @@ static void on_cloud_state(void *ctx, const struct bridge_status *s)
     gateway_publish_json(g, "$SYS/gateway/cloud", status_cloud_json);
 }
 
-static void on_cloud_message(void *ctx, struct sl_msg *m)
+static void on_command_safe(void *ctx, uint64_t token, uint8_t reason)
 {
     struct gateway *g = ctx;
-    if (!broker_publish(g->broker, m))
-        LOG_WARN("cloud",
-                 "a message from the cloud on %.*s was dropped: not a valid topic, or the broker's "
-                 "queue is full",
-                 SL_FMT(sl_msg_topic(m)));
+    if (g->bridge)
+        bridge_message_done(g->bridge, token, reason);
+}
+
+/* The cloud's acknowledgement waits until every session that gets the message has it safe. */
+static enum bridge_take on_cloud_message(void *ctx, struct sl_msg *m, uint64_t token)
+{
+    struct gateway *g = ctx;
+    if (m->qos == 0)
+        return broker_publish(g->broker, m) ? BRIDGE_TAKEN : BRIDGE_NO_ROOM;
+    switch (broker_publish_safe(g->broker, m, on_command_safe, g, token)) {
+    case SL_OK: return BRIDGE_TAKES_LATER;
+    case SL_INVALID: return BRIDGE_INVALID;
+    default: return BRIDGE_NO_ROOM; /* of the many codes, those two are special */
+    }
 }
 
 static void on_cloud_dead(void *ctx, const struct sl_msg *m, const char *reason)

@@ -244,6 +244,11 @@ static void cloud_metrics(struct gateway *g, struct sl_buf *out)
     counter(out, "sluice_cloud_refused_total", "Times that the cloud refused a publish for now.",
             s.refused);
     counter(out, "sluice_cloud_received_total", "Messages from the cloud.", s.received);
+    head(out, "sluice_cloud_received_dropped_total", "counter",
+         "Messages from the cloud that were dropped, by reason.");
+    for (int i = 0; i < BRIDGE_DROPS; i++)
+        sl_buf_printf(out, "sluice_cloud_received_dropped_total{reason=\"%s\"} %llu\n",
+                      bridge_drop_name((enum bridge_drop)i), (unsigned long long)s.dropped[i]);
     counter(out, "sluice_cloud_sent_bytes_total", "Bytes sent to the cloud.", s.bytes_out);
     counter(out, "sluice_cloud_received_bytes_total", "Bytes received from the cloud.", s.bytes_in);
     gauge(out, "sluice_cloud_in_flight_messages", "Publishes without acknowledgement.",

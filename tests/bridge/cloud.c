@@ -242,12 +242,14 @@ static void on_state(void *ctx, const struct bridge_status *status)
     c->times_told++;
 }
 
-static void on_message(void *ctx, struct sl_msg *m)
+static enum bridge_take on_message(void *ctx, struct sl_msg *m, uint64_t token)
 {
     struct cloud *c = ctx;
     (void)snprintf(c->message, sizeof c->message, "%.*s %.*s", SL_FMT(sl_msg_topic(m)),
                    SL_FMT(sl_msg_payload(m)));
     c->messages++;
+    (void)token;
+    return BRIDGE_TAKEN;
 }
 
 static void on_safe(void *ctx, enum sl_code result)

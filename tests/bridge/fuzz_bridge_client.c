@@ -39,7 +39,7 @@ static void on_dead(void *ctx, struct outbox_item *item, const char *reason, boo
     done(ctx, item);
 }
 
-static bool on_message(void *ctx, const struct mqtt_publish *p)
+static enum client_take on_message(void *ctx, const struct mqtt_publish *p, uint64_t token)
 {
     (void)ctx;
     uint8_t sum = 0; /* every byte is readable */
@@ -47,7 +47,7 @@ static bool on_message(void *ctx, const struct mqtt_publish *p)
         sum = (uint8_t)(sum + p->topic.ptr[i]);
     for (size_t i = 0; i < p->payload.len; i++)
         sum = (uint8_t)(sum + p->payload.ptr[i]);
-    return sum != 0xfe;
+    return token % 3 == 0 ? CLIENT_TAKES_LATER : sum == 0xfe ? CLIENT_NO_MEMORY : CLIENT_TAKEN;
 }
 
 static void on_refused(void *ctx, const char *filter, uint8_t reason)
@@ -81,6 +81,7 @@ static void step(struct rig *r, uint8_t action, struct sl_slice bytes, struct sl
 {
     client_feed(r->client, bytes, now);
     client_tick(r->client, now);
+    client_message_done(r->client, bytes.len > 0 ? bytes.ptr[0] : 0, action, now);
     (void)client_deadline(r->client, now);
     if (client_phase(r->client) == CLIENT_UP)
         give(r, m, now);

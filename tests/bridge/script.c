@@ -1,16 +1,23 @@
 /* script.c - runs a conversation between the client core and a server that the script plays.
  *
- *   opt window=N ka=S ack=MS ask=MS pps=N aws=1 max=N sub=CLOUD>LOCAL:QOS user=U pass=P   (first
- * lines) start 5|4            a connection opens srv PACKET ...       the server sends: connack SP
- * RC [rm= ka= mq= ra= mps=] | puback ID [RC] | suback ID C,C.. | publish QOS ID TOPIC PAYLOAD
- * [alias=N] | pingresp | disconnect RC | pubrel ID hex BYTES            the server sends these
- * bytes; "drip BYTES": one at a time pub LANE NUM QOS TOPIC PAYLOAD [r] [ttl=S] [age=MS]   the
- * outbox gives a message big LANE NUM BYTES   the same with so large a payload out TEXT | out - the
- * next packet that the client sent, or none ev TEXT | ev -       the next thing it told its owner,
- * or none t MS                 time passes, then a tick room yes|no|MS       may the next publish
- * be given: now, not before an event, in MS due MS|never         when the next tick is wanted phase
- * WORD, fault WORD, stalled 0|1, flying N written              what was handed over lies in the
- * kernel bye, lost [hung-up]  we disconnect; the connection is gone */
+ *   opt ask=MS           (beside the next line's: first lines, too)
+ *   opt window=N ka=S ack=MS pps=N aws=1 max=N sub=CLOUD>LOCAL:QOS user=U pass=P   (first lines)
+ *   start 5|4            a connection opens
+ *   srv PACKET ...       the server sends: connack SP RC [rm= ka= mq= ra= mps=] | puback ID [RC]
+ *                        | suback ID C,C.. | publish QOS ID TOPIC PAYLOAD [alias=N] | pingresp
+ *                        | disconnect RC | pubrel ID
+ *   hex BYTES            the server sends these bytes; "drip BYTES": one at a time
+ *   pub LANE NUM QOS TOPIC PAYLOAD [r] [ttl=S] [age=MS]   the outbox gives a message
+ *   big LANE NUM BYTES   the same with so large a payload
+ *   out TEXT | out -     the next packet that the client sent, or none
+ *   ev TEXT | ev -       the next thing it told its owner, or none
+ *   t MS                 time passes, then a tick
+ *   room yes|no|MS       may the next publish be given: now, not before an event, in MS
+ *   due MS|never         when the next tick is wanted
+ *   phase WORD, fault WORD, stalled 0|1, flying N
+ *   done TOKEN [REASON]  a message "later" was taken, or not; one "full" is refused at once
+ *   written              what was handed over lies in the kernel
+ *   bye, lost [hung-up]  we disconnect; the connection is gone */
 #include "script.h"
 
 #include "client.h"
@@ -60,12 +67,16 @@ static void on_dead(void *ctx, struct outbox_item *item, const char *reason, boo
                       item->number, reason, content ? " content" : "");
 }
 
-static bool on_message(void *ctx, const struct mqtt_publish *p)
+static enum client_take on_message(void *ctx, const struct mqtt_publish *p, uint64_t token)
 {
     struct rig *r = ctx;
     sl_buf_printf(&r->events, "message q%u %.*s %.*s%s\n", p->qos, SL_FMT(p->topic),
                   SL_FMT(p->payload), p->retain ? " retain" : "");
-    return true;
+    if (sl_slice_eq(p->payload, sl_str("later")))
+        sl_buf_printf(&r->events, "token %" PRIu64 "\n", token);
+    return sl_slice_eq(p->payload, sl_str("later"))  ? CLIENT_TAKES_LATER
+           : sl_slice_eq(p->payload, sl_str("full")) ? CLIENT_REFUSES
+                                                     : CLIENT_TAKEN;
 }
 
 static void on_refused(void *ctx, const char *filter, uint8_t reason)
@@ -157,6 +168,8 @@ static void print_packet(struct sl_buf *text, const struct mqtt_frame *f, enum m
                       : f->type == MQTT_PUBREC ? "PUBREC"
                                                : "PUBCOMP",
                       ack.packet_id);
+        if (ack.reason)
+            sl_buf_printf(text, " %02x", ack.reason);
         break;
     case MQTT_PINGREQ: sl_buf_put_str(text, "PINGREQ"); break;
     case MQTT_DISCONNECT:
@@ -496,6 +509,10 @@ static void act(struct rig *r, const char *word, const char *args)
         client_tick(r->client, r->now);
     } else if (strcmp(word, "written") == 0) {
         client_written(r->client);
+    } else if (strcmp(word, "done") == 0) {
+        char *rest;
+        uint64_t token = strtoull(args, &rest, 10);
+        client_message_done(r->client, token, (uint8_t)strtoul(rest, NULL, 16), r->now);
     } else if (strcmp(word, "bye") == 0) {
         client_disconnect(r->client);
     } else if (strcmp(word, "lost") == 0) {

@@ -50,6 +50,26 @@ static const struct talk {
     { "after a fault nothing more is taken",
       UP5 "srv connack 0 0\nhex 00 00\nphase failed\nsrv publish 0 0 a b\nev -\nroom no" },
 
+    /* ---- messages that are taken later ---- */
+    { "acknowledged when it is taken",
+      UP5 "srv connack 0 0\nsrv publish 1 7 a later\nev message q1 a later\nev token 0\nout -\n"
+          "done 0\nout PUBACK 7\ndone 0\nout -" },
+    { "in the order in which they came", UP5
+      "srv connack 0 0\nsrv publish 1 7 a later\nsrv publish 1 8 a now\nsrv publish 1 9 a later\n"
+      "out -\ndone 2\nout -\ndone 0\nout PUBACK 7\nout PUBACK 8\nout PUBACK 9" },
+    { "QoS 0 asks for nothing",
+      UP5 "srv connack 0 0\nsrv publish 0 0 a later\nev message q0 a later\ndone 0\nout -" },
+    { "not of another connection", UP5
+      "srv connack 0 0\nsrv publish 1 7 a later\nlost\n" UP5
+      "srv connack 1 0\ndone 0\nout -\nsrv publish 1 7 a later\nev message q1 a later\nev token 0\n"
+      "ev message q1 a later\nev token 1\ndone 0\nout -\ndone 1\nout PUBACK 7" },
+    { "5: no room is told",
+      UP5 "srv connack 0 0\nsrv publish 1 7 a full\nout PUBACK 7 97\nsrv publish 1 8 a later\n"
+          "done 1 97\nout PUBACK 8 97" },
+    { "4: no room: it comes again, and the next is acknowledged",
+      UP4 "srv connack 0 0\nsrv publish 1 7 a full\nout -\nsrv publish 1 8 a now\nout PUBACK 8" },
+    { "a token nobody has", UP5 "srv connack 0 0\ndone 0\ndone 99999\nout -\nphase up" },
+
     /* ---- subscribing ---- */
     { "subscribe, then up",
       "opt sub=a/#>b/#:1\nopt sub=c>d:0\n" UP5 "srv connack 0 0\nphase subscribing\nroom no\n"

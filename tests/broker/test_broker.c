@@ -583,6 +583,75 @@ static void inside_publishes_are_queued(void **state)
     rig_close(&r);
 }
 
+struct safe_calls {
+    unsigned count;
+    uint64_t token;
+    uint8_t reason;
+};
+
+static void on_safe_outside(void *ctx, uint64_t token, uint8_t reason)
+{
+    struct safe_calls *c = ctx;
+    c->count++;
+    c->token = token;
+    c->reason = reason;
+}
+
+struct outside_holder {
+    struct broker_ack *ack;
+};
+
+static void hold_for_outside(void *ctx, struct sl_msg *m, struct broker_receipt *receipt)
+{
+    (void)m;
+    ((struct outside_holder *)ctx)->ack = broker_ack_hold(receipt);
+}
+
+/* Whoever brings a message from outside is told when all who take it have it safe. */
+static void outside_waits_for_those_who_take_it(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct safe_calls calls = { 0 };
+    struct outside_holder holder = { 0 };
+    rig_open(&r, NULL);
+    struct broker_tap *tap = broker_tap(r.broker, sl_str("held"), hold_for_outside, &holder);
+    struct sl_msg *plain = message(&r, "a", "x", SL_MSG_NO_EXPIRY),
+                  *held = message(&r, "held", "x", SL_MSG_NO_EXPIRY),
+                  *bad = message(&r, "a/#", "x", SL_MSG_NO_EXPIRY),
+                  *stale = message(&r, "held", "x", 5);
+    assert_int_equal(broker_publish_safe(r.broker, bad, on_safe_outside, &calls, 1), SL_INVALID);
+    assert_int_equal(broker_publish_safe(r.broker, plain, on_safe_outside, &calls, 2), SL_OK);
+    assert_int_equal(calls.count, 0); /* never before it returns */
+    rig_turn(&r);
+    assert_int_equal(calls.count, 1);
+    assert_int_equal(calls.token, 2);
+    assert_int_equal(calls.reason, 0);
+    assert_int_equal(broker_publish_safe(r.broker, held, on_safe_outside, &calls, 3), SL_OK);
+    rig_turn(&r);
+    assert_int_equal(calls.count, 1);
+    broker_ack_release(holder.ack, MQTT_RC_QUOTA_EXCEEDED);
+    assert_int_equal(calls.count, 2);
+    assert_int_equal(calls.token, 3);
+    assert_int_equal(calls.reason, MQTT_RC_QUOTA_EXCEEDED);
+    holder.ack = NULL;
+    assert_int_equal(broker_publish_safe(r.broker, stale, on_safe_outside, &calls, 4), SL_OK);
+    r.mono_ms += 5000; /* its time ends while it waits for its turn */
+    rig_turn(&r);
+    assert_null(holder.ack);
+    assert_int_equal(calls.count, 3);
+    assert_int_equal(r.broker->stats.dropped[BROKER_DROP_EXPIRED], 1);
+    for (int i = 0; i < BROKER_INTERNAL_QUEUE_MAX; i++)
+        assert_int_equal(broker_publish_safe(r.broker, plain, on_safe_outside, &calls, 5), SL_OK);
+    assert_int_equal(broker_publish_safe(r.broker, plain, on_safe_outside, &calls, 6), SL_LIMIT);
+    broker_untap(r.broker, tap);
+    sl_msg_unref(plain);
+    sl_msg_unref(held);
+    sl_msg_unref(bad);
+    sl_msg_unref(stale);
+    rig_close(&r);
+}
+
 /* A tap that answers a message on "in" with one on "out", and asks the publisher to wait for it. */
 static void answer_on_out(void *ctx, struct sl_msg *m, struct broker_receipt *receipt)
 {
@@ -940,6 +1009,7 @@ int main(void)
         cmocka_unit_test(held_longer_than_the_session),
         cmocka_unit_test(receive_maximum),
         cmocka_unit_test(inside_publishes_are_queued),
+        cmocka_unit_test(outside_waits_for_those_who_take_it),
         cmocka_unit_test(claims_follow_their_message),
         cmocka_unit_test(a_full_queue_refuses_the_claim),
         cmocka_unit_test(pausing_routes_what_is_queued),

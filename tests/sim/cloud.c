@@ -9,6 +9,7 @@
 void cloud_open(struct sim *s, struct link *l)
 {
     struct cloud *c = &s->cloud;
+    c->subscribed = false;
     c->conn = l; /* a client that comes back takes the place of what is left of it */
     sl_buf_free(&c->in);
 }
@@ -53,6 +54,81 @@ static void on_connect(struct sim *s, struct link *l, const struct mqtt_frame *f
     answer(l, &b, (int64_t)sim_below(s, 500));
     if (ack.reason)
         net_hang_up(l);
+}
+
+/* ---- commands: kept until they are acknowledged, and sent again on each connection ---- */
+
+static void send_command(struct sim *s, size_t i, bool again)
+{
+    struct cloud *c = &s->cloud;
+    struct sl_buf b = { 0 };
+    char payload[64];
+    uint32_t id = c->commands[i].message;
+    int len = snprintf(payload, sizeof payload, "{\"id\":%u,\"v\":1}", id);
+    struct mqtt_publish p = { .qos = 1,
+                              .dup = again,
+                              .packet_id = c->commands[i].packet_id,
+                              .topic = sl_str("cmd/a"),
+                              .payload = sl_bytes(payload, (size_t)len) };
+    if (c->commands[i].stale)
+        mqtt_set(&p.props, MQTT_P_MESSAGE_EXPIRY); /* of 0 seconds */
+    s->message[id].sent++;
+    mqtt_encode_publish(&b, c->version, &p);
+    answer(c->conn, &b, (int64_t)sim_below(s, 100));
+}
+
+void cloud_step(struct sim *s)
+{
+    struct cloud *c = &s->cloud;
+    size_t i = 0;
+    while (i < SIM_COMMANDS && c->commands[i].message != 0)
+        i++;
+    if (!c->conn || !c->subscribed || i == SIM_COMMANDS)
+        return;
+    bool stale = c->version == MQTT_V5 && sim_chance(s, 200);
+    uint32_t id = sim_new_message(s, KIND_COMMAND, stale ? 0 : 1u << OUTBOX_NORMAL);
+    if (id == 0)
+        return;
+    c->next_id = (uint16_t)(c->next_id % 60000 + 1);
+    c->commands[i].message = id;
+    c->commands[i].packet_id = c->next_id;
+    c->commands[i].stale = stale;
+    send_command(s, i, false);
+}
+
+bool cloud_is_done(const struct sim *s)
+{
+    for (size_t i = 0; i < SIM_COMMANDS; i++)
+        if (s->cloud.commands[i].message != 0)
+            return false;
+    return true;
+}
+
+/* Acknowledged: what follows from it is safe. Refused: the cloud has been told, and forgets it. */
+static void on_puback(struct sim *s, const struct mqtt_frame *f)
+{
+    struct cloud *c = &s->cloud;
+    struct mqtt_ack p;
+    must(mqtt_decode_ack(f, c->version, &p, NULL) == MQTT_RC_SUCCESS);
+    for (size_t i = 0; i < SIM_COMMANDS; i++) {
+        if (c->commands[i].message == 0 || c->commands[i].packet_id != p.packet_id)
+            continue;
+        s->message[c->commands[i].message].acked = p.reason < 0x80;
+        c->commands_taken += p.reason < 0x80;
+        c->commands[i].message = 0;
+        return;
+    }
+    must_say(false, "PUBACK %u, which nobody waits for", p.packet_id);
+}
+
+static void resend_commands(struct sim *s)
+{
+    s->cloud.subscribed = true;
+    for (size_t i = 0; i < SIM_COMMANDS; i++) {
+        s->cloud.commands[i].stale = s->cloud.commands[i].stale && s->cloud.version == MQTT_V5;
+        if (s->cloud.commands[i].message != 0)
+            send_command(s, i, true);
+    }
 }
 
 static void on_subscribe(struct link *l, enum mqtt_version v, const struct mqtt_frame *f)
@@ -273,7 +349,11 @@ static void on_frame(struct sim *s, struct link *l, const struct mqtt_frame *f)
     struct sl_buf b = { 0 };
     switch (f->type) {
     case MQTT_CONNECT: on_connect(s, l, f); break;
-    case MQTT_SUBSCRIBE: on_subscribe(l, s->cloud.version, f); break;
+    case MQTT_SUBSCRIBE:
+        on_subscribe(l, s->cloud.version, f);
+        resend_commands(s);
+        break;
+    case MQTT_PUBACK: on_puback(s, f); break;
     case MQTT_PUBLISH: on_publish(s, l, f); break;
     case MQTT_PINGREQ:
         mqtt_encode_pingresp(&b);

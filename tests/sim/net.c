@@ -39,6 +39,7 @@ static void release(struct link *l)
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
+    cloud_lost(l->sim, l);
     free(l);
 }
 

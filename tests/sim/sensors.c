@@ -197,7 +197,8 @@ static uint8_t lanes_of(enum sim_kind kind, unsigned value)
     case KIND_BOTH: return 1u << OUTBOX_ALERT | 1u << OUTBOX_TELEMETRY;
     case KIND_HOT: return value > 50 ? 1u << OUTBOX_NORMAL : 0;
     case KIND_CHAIN: return 1u << OUTBOX_TELEMETRY;
-    case KINDS: break;
+    case KINDS:
+    case KIND_COMMAND: break;
     }
     return 0;
 }
@@ -208,14 +209,19 @@ static unsigned value_of(uint32_t message)
     return message * 37 % 100;
 }
 
-static uint32_t new_message(struct sim *s)
+uint32_t sim_new_message(struct sim *s, enum sim_kind kind, uint8_t wanted)
 {
     if (s->message_count + 1 == SIM_MESSAGES)
         return 0;
     uint32_t id = ++s->message_count;
-    enum sim_kind kind = (enum sim_kind)sim_below(s, KINDS);
-    s->message[id] = (struct sim_message){ .kind = kind, .wanted = lanes_of(kind, value_of(id)) };
+    s->message[id] = (struct sim_message){ .kind = kind, .wanted = wanted };
     return id;
+}
+
+static uint32_t new_message(struct sim *s)
+{
+    enum sim_kind kind = (enum sim_kind)sim_below(s, KINDS);
+    return sim_new_message(s, kind, lanes_of(kind, value_of(s->message_count + 1)));
 }
 
 static void publish(struct sensor *n, unsigned i)

@@ -93,6 +93,8 @@ static const char rules[] =
     "{\"cloud\":\"up/alert\",\"lane\":\"alert\"},{\"cloud\":\"up/telemetry\"%s}]},"
     "{\"name\":\"h\",\"sql\":\"SELECT * FROM 'in/hot' WHERE v > 50\","
     "\"to\":[{\"cloud\":\"up/normal\",\"lane\":\"normal\"}]},"
+    "{\"name\":\"k\",\"sql\":\"SELECT * FROM 'cmd/#'\","
+    "\"to\":[{\"cloud\":\"up/normal\",\"lane\":\"normal\"}]},"
     "{\"name\":\"c\",\"sql\":\"SELECT * FROM 'in/chain'\",\"to\":[{\"local\":\"on/chain\"}]},"
     "{\"name\":\"d\",\"sql\":\"SELECT * FROM 'on/chain'\",\"to\":[{\"cloud\":\"up/telemetry\"}]}]";
 
@@ -123,6 +125,7 @@ static struct config *make_config(struct sim *s)
                   "\"store\":{\"max_bytes\":%llu,\"when_full\":\"%s\"},"
                   "\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"cloud\",\"port\":1883,"
                   "\"keep_alive\":\"30s\",\"reconnect\":{\"max\":\"20s\"},"
+                  "\"subscribe\":[{\"cloud\":\"cmd/#\",\"local\":\"cmd/#\"}],"
                   "\"batch\":{\"max_bytes\":%u},"
                   "\"limits\":{\"publishes_per_second\":%u,\"in_flight\":%u}},",
                   s->folder, (unsigned long long)bytes,
@@ -325,6 +328,8 @@ static void one_step(struct sim *s)
     if (!s->gateway)
         start(s);
     sensor_step(&s->sensor[sim_below(s, SIM_SENSORS)]);
+    if (sim_chance(s, 200))
+        cloud_step(s);
     if (sim_chance(s, s->faults.drop))
         net_cut(s);
     if (sim_chance(s, 5))
@@ -348,7 +353,7 @@ static void drain(struct sim *s)
     if (!s->gateway)
         start(s);
     net_cut(s);
-    while (!sensors_are_done(s) || check_ledger(s) > 0) {
+    while (!sensors_are_done(s) || !cloud_is_done(s) || check_ledger(s) > 0) {
         must_say(s->loop.now_ms - begin < DRAIN_MS_MAX, "something is never sent");
         for (unsigned i = 0; i < SIM_SENSORS; i++)
             sensor_step(&s->sensor[i]);
@@ -395,7 +400,7 @@ static void open_world(struct sim *s, uint64_t seed, bool real_disk)
 }
 
 struct totals {
-    uint64_t messages, publishes, repeats, batches, batched, crashes, lives;
+    uint64_t messages, publishes, repeats, commands, batches, batched, crashes, lives;
 };
 
 static void one_run(uint64_t seed, struct totals *t)
@@ -415,6 +420,7 @@ static void one_run(uint64_t seed, struct totals *t)
     t->messages += s->message_count;
     t->publishes += s->cloud.publishes;
     t->repeats += s->cloud.repeats;
+    t->commands += s->cloud.commands_taken;
     t->batches += s->cloud.batches;
     t->batched += s->cloud.batched;
     t->crashes += s->crashes;
@@ -440,10 +446,10 @@ int main(int argc, char **argv)
         one_run(seed, &t);
     printf(
         "%llu runs, %llu lives, %llu crashes; %llu messages, %llu arrivals, %llu of them repeats; "
-        "%llu batches of %llu\n",
+        "%llu batches of %llu, %llu commands\n",
         (unsigned long long)count, (unsigned long long)t.lives, (unsigned long long)t.crashes,
         (unsigned long long)t.messages, (unsigned long long)t.publishes,
-        (unsigned long long)t.repeats, (unsigned long long)t.batches,
-        (unsigned long long)t.batched);
+        (unsigned long long)t.repeats, (unsigned long long)t.batches, (unsigned long long)t.batched,
+        (unsigned long long)t.commands);
     return 0;
 }

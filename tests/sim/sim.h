@@ -17,10 +17,25 @@
 #include "broker_internal.h"
 #include "client.h"
 
-enum { SIM_SENSORS = 4, SIM_MESSAGES = 3000, SIM_UNACKED = 8, SIM_IDENTITIES = 1 << 15 };
+enum {
+    SIM_SENSORS = 4,
+    SIM_MESSAGES = 3000,
+    SIM_UNACKED = 8,
+    SIM_COMMANDS = 12,
+    SIM_IDENTITIES = 1 << 15
+};
 
 /* What sensors publish on, and where the rules send it. */
-enum sim_kind { KIND_ALERT, KIND_NORMAL, KIND_TELEMETRY, KIND_BOTH, KIND_HOT, KIND_CHAIN, KINDS };
+enum sim_kind {
+    KIND_ALERT,
+    KIND_NORMAL,
+    KIND_TELEMETRY,
+    KIND_BOTH,
+    KIND_HOT,
+    KIND_CHAIN,
+    KINDS,
+    KIND_COMMAND
+};
 
 /* A message from a sensor, for the whole run. */
 struct sim_message {
@@ -63,6 +78,14 @@ struct cloud {
     uint64_t last[OUTBOX_LANES]; /* the highest number so far */
     struct sim_identity seen[SIM_IDENTITIES];
     uint32_t seen_count;
+    bool subscribed;
+    struct {
+        uint32_t message; /* 0: free */
+        uint16_t packet_id;
+        bool stale; /* its Message Expiry is over */
+    } commands[SIM_COMMANDS];
+    uint16_t next_id;
+    uint64_t commands_taken;
     unsigned refused_in_a_row;
     uint64_t publishes, repeats, batches, batched;
 };
@@ -91,11 +114,11 @@ struct sim {
     struct sl_clock clock;
     struct loop loop;
     struct sim_faults faults;
-    bool bounded;   /* small bounds: losses are expected, and counted */
-    bool old_cloud; /* speaks 3.1.1 only: no identities */
-    bool reorders;  /* the cloud refused for now: what it refused comes behind the others */
-    bool draining;  /* no new messages */
-    unsigned window;       /* publishes in flight, in this life */
+    bool bounded;    /* small bounds: losses are expected, and counted */
+    bool old_cloud;  /* speaks 3.1.1 only: no identities */
+    bool reorders;   /* the cloud refused for now: what it refused comes behind the others */
+    bool draining;   /* no new messages */
+    unsigned window; /* publishes in flight, in this life */
     unsigned batch_bytes, batch_count; /* limits of this run's batches */
     /* The process. */
     struct gateway *gateway; /* NULL while it is down */
@@ -136,12 +159,16 @@ struct sim *net_sim(struct link *l);
 void cloud_open(struct sim *s, struct link *l);
 void cloud_receive(struct sim *s, struct link *l, struct sl_slice bytes);
 void cloud_lost(struct sim *s, struct link *l);
+void cloud_step(struct sim *s); /* sends a command, perhaps */
+bool cloud_is_done(const struct sim *s);
 
 /* sensors.c */
 void sensor_step(struct sensor *n); /* connects, publishes, reads, as it comes */
 void sensor_cut(struct sensor *n);
 void sensors_read(struct sim *s);
 bool sensors_are_done(const struct sim *s);
+/* A message that is to leave by these lanes; 0 when there are enough. */
+uint32_t sim_new_message(struct sim *s, enum sim_kind kind, uint8_t wanted);
 /* "{"id":N,..." as the sensors make it; fails the run otherwise. */
 uint32_t sensor_message_of(struct sl_slice payload);
 

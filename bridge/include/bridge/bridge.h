@@ -67,6 +67,24 @@ struct bridge_options {
     size_t batch_count;
 };
 
+/* What becomes of a message from the cloud. */
+enum bridge_take {
+    BRIDGE_TAKEN,       /* acknowledge it */
+    BRIDGE_TAKES_LATER, /* bridge_message_done() will tell */
+    BRIDGE_INVALID,     /* cannot be taken, ever: acknowledged and counted */
+    BRIDGE_NO_ROOM,     /* refused and counted */
+};
+
+/* Why messages from the cloud were dropped. */
+enum bridge_drop {
+    BRIDGE_DROP_EXPIRED,         /* its Message Expiry had passed: stale */
+    BRIDGE_DROP_NO_SUBSCRIPTION, /* no subscription of ours fits (an old session's, say) */
+    BRIDGE_DROP_INVALID,
+    BRIDGE_DROP_NO_ROOM,
+    BRIDGE_DROPS
+};
+const char *bridge_drop_name(enum bridge_drop why); /* "expired", "no_subscription", ... */
+
 struct bridge_status {
     enum bridge_state state;
     int64_t since_wall_ms; /* when the link came up, or was lost: an attempt to connect does not end
@@ -77,7 +95,8 @@ struct bridge_status {
      * them. */
     uint64_t connects, connect_failures, published, acknowledged, received, dead, bytes_out,
         bytes_in, batches, batched;
-    uint64_t refused; /* times the cloud said "not now" to a publish */
+    uint64_t dropped[BRIDGE_DROPS]; /* messages from the cloud */
+    uint64_t refused;               /* times the cloud said "not now" to a publish */
     uint32_t in_flight;
     int64_t round_trip_ms;    /* smoothed publish-to-acknowledgement */
     int64_t next_attempt_ms;  /* until the next try, while in back-off */
@@ -89,8 +108,9 @@ struct bridge_callbacks {
     void *ctx;
     void (*on_state)(void *ctx,
                      const struct bridge_status *status); /* when word, cause or error changed */
-    /* A message from the cloud, its topic already the local one. The message is borrowed. */
-    void (*on_message)(void *ctx, struct sl_msg *m);
+    /* A message from the cloud, its topic already the local one. The message is borrowed. With QoS
+     * 1 it may be taken later: the cloud's acknowledgement waits for it. */
+    enum bridge_take (*on_message)(void *ctx, struct sl_msg *m, uint64_t token);
     /* The cloud can never take it: it goes to the dead letters. May be NULL. */
     void (*on_dead)(void *ctx, const struct sl_msg *m, const char *reason);
 };
@@ -113,6 +133,9 @@ void bridge_close(struct bridge *b, int64_t grace_ms, void (*closed)(void *ctx),
 /* Other limits, after a reload; copied. False when memory is out: the old ones stay. */
 SL_NODISCARD bool bridge_set_batches(struct bridge *b, const struct bridge_batch *batches,
                                      size_t count);
+/* A message that on_message takes later is safe (reason below 0x80), or is not. Not from inside a
+ * callback of the bridge. */
+void bridge_message_done(struct bridge *b, uint64_t token, uint8_t reason);
 void bridge_get_status(const struct bridge *b, struct bridge_status *ret);
 
 #endif

@@ -197,6 +197,12 @@ SL_NODISCARD bool broker_publish(struct broker *b, struct sl_msg *m);
  * refused. */
 SL_NODISCARD enum sl_code broker_publish_for(struct broker *b, struct sl_msg *m,
                                              struct broker_receipt *receipt);
+/* The same for somebody outside who waits for an acknowledgement: safe(ctx, token, reason) comes
+ * once, later, when everybody who takes the message has it safe (reason below 0x80) or cannot; not
+ * at all when the broker closes first. SL_INVALID and SL_LIMIT as above: then it does not come. */
+typedef void broker_taken_fn(void *ctx, uint64_t token, uint8_t reason);
+SL_NODISCARD enum sl_code broker_publish_safe(struct broker *b, struct sl_msg *m,
+                                              broker_taken_fn *safe, void *ctx, uint64_t token);
 
 /* ---- looking at it ---- */
 
