@@ -15,8 +15,9 @@ static struct {
     enum sl_log_format format;
     sl_log_tap_fn *tap;
     void *tap_ctx;
-    int64_t second; /* the second that `lines` counts in, monotonic */
-    unsigned lines, suppressed;
+    int64_t second;               /* the second that `lines` counts in, monotonic */
+    unsigned lines[SL_DEBUG + 1]; /* of each level: a flood of what peers do hides no error */
+    unsigned suppressed;
 } the_log = { .level = SL_INFO };
 
 /* A value is cut behind this many bytes. A line then has room for the longest text and ten values
@@ -114,14 +115,14 @@ static void emit(enum sl_log_level level, const char *unit, const struct sl_kv *
     sl_buf_free(&line);
 }
 
-/* True when this second's lines are used up. Says afterwards how many were left out. */
-static bool over_rate(void)
+/* True when this second's lines of a level are used up. Says afterwards how many were left out. */
+static bool over_rate(enum sl_log_level level)
 {
     int64_t second = sl_mono_ms(&sl_clock_system) / 1000;
     if (second != the_log.second) {
         unsigned left_out = the_log.suppressed;
         the_log.second = second;
-        the_log.lines = 0;
+        memset(the_log.lines, 0, sizeof the_log.lines);
         the_log.suppressed = 0;
         if (left_out > 0) {
             char text[64];
@@ -129,8 +130,8 @@ static bool over_rate(void)
             emit(SL_WARN, "log", NULL, text);
         }
     }
-    if (the_log.lines < SL_LOG_BURST) {
-        the_log.lines++;
+    if (the_log.lines[level] < SL_LOG_BURST) {
+        the_log.lines[level]++;
         return false;
     }
     the_log.suppressed++;
@@ -139,7 +140,7 @@ static bool over_rate(void)
 
 void sl_log(enum sl_log_level level, const char *unit, const struct sl_kv *kv, const char *fmt, ...)
 {
-    if (!sl_log_enabled(level) || over_rate())
+    if (!sl_log_enabled(level) || over_rate(level))
         return;
     char text[TEXT_MAX];
     va_list args;

@@ -195,8 +195,11 @@ static void flood(void **state)
     capture_begin(&c);
     for (int i = 0; i < LINES; i++)
         LOG_WARN("broker", "line %d", i);
+    LOG_ERROR("store", "the disk is full");
     capture_end(&c, &out);
     assert_true(count_lines(&out) < LINES / 4);
+    assert_non_null(
+        strstr(sl_buf_cstr(&out), "the disk is full")); /* what peers do hides no error */
     sl_buf_free(&out);
 }
 

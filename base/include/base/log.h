@@ -1,8 +1,8 @@
 /* log.h - leveled, structured log on standard error, as text or as JSON lines.
  *
  * One process-wide log, configured once by main(). Only whoever handles an event logs it; libraries
- * return errors. Every line is one write(2). A flood is cut to SL_LOG_BURST lines a second and the
- * number left out is said, so that no peer can fill a disk. Loop thread only. */
+ * return errors. Every line is one write(2). A flood is cut to SL_LOG_BURST lines a second of each
+ * level and the number left out is said, so that no peer can fill a disk, nor hide an error. Loop thread only. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
