@@ -43,6 +43,18 @@ enum more_op {
 };
 enum { MORE = 0xF0 | OP_PING };
 
+/* Behind OP_PING with the actor nibble 14. As the first byte it gives the broker a store. */
+enum store_op {
+    STORE_COMMIT,
+    STORE_HOLD, /* commits come when they are asked for from now on; or at every turn's end again */
+    STORE_BREAK,
+    STORE_CRASH,
+    STORE_SPILL,
+    STORE_DENY,
+    STORE_OPS
+};
+enum { STORE = 0xE0 | OP_PING };
+
 static uint8_t next(struct sl_cursor *in)
 {
     uint8_t v = 0;
@@ -252,13 +264,14 @@ static void op_ack(struct actor *a, struct sl_cursor *in)
         type = o->type == 2 ? MQTT_PUBREC : MQTT_PUBACK;
         ack.packet_id = o->packet_id;
         *o = a->unacked[--a->unacked_count];
-        if (a->version == MQTT_V5 && how & 2 && type == MQTT_PUBREC)
+        if (a->version == MQTT_V5 && how & 2 && type == MQTT_PUBREC && !a->world->durable)
             ack.reason = MQTT_RC_QUOTA_EXCEEDED;
         if (type == MQTT_PUBREC && ack.reason < 0x80)
             actor_record(a, ack.packet_id);
         else
             a->in_flight--;
-        a->name->open2[ack.packet_id] = 0; /* not to be sent again */
+        if (!a->world->durable || type == MQTT_PUBACK)
+            a->name->open2[ack.packet_id] = 0; /* not to be sent again */
     }
     mqtt_encode_ack(&b, a->version, type, &ack);
     feed(a, &b, false);
@@ -381,6 +394,20 @@ static void more(struct world *w, struct sl_cursor *in)
     }
 }
 
+static void store_step(struct world *w, struct sl_cursor *in)
+{
+    uint8_t what = next(in);
+    switch ((enum store_op)(what % STORE_OPS)) {
+    case STORE_COMMIT: world_commit(w); break;
+    case STORE_HOLD: w->holds_commits = !w->holds_commits; break;
+    case STORE_BREAK: world_break(w); break;
+    case STORE_CRASH: world_crash(w, next(in)); break;
+    case STORE_SPILL: world_spill(w); break;
+    case STORE_DENY: world_deny(w, what / STORE_OPS % (TOPICS + 1)); break;
+    case STORE_OPS: break;
+    }
+}
+
 static void step(struct world *w, struct sl_cursor *in)
 {
     static const struct mqtt_props nothing;
@@ -388,6 +415,10 @@ static void step(struct world *w, struct sl_cursor *in)
     struct actor *a = &w->actors[(what >> 4) % ACTORS];
     if (what == MORE) {
         more(w, in);
+        return;
+    }
+    if (what == STORE) {
+        store_step(w, in);
         return;
     }
     switch ((enum op)(what % OPS)) {
@@ -429,7 +460,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!w)
         abort();
     sl_log_configure(SL_ERROR, SL_LOG_TEXT);
-    world_open(w);
+    world_open(w, size > 0 && data[0] == STORE);
     while (in.left > 0) {
         step(w, &in);
         world_turn(w);

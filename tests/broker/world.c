@@ -41,6 +41,9 @@ static bool fits_any(uint32_t filters, struct sl_slice topic)
 /* QoS 0 waits nowhere: it stops with UNSUBACK [MQTT-3.10.4-2]. */
 static void check_subscribed(const struct actor *a, const struct mqtt_publish *p)
 {
+    unsigned denied = a->world->denied;
+    if (denied > 0 && a->heard && !p->dup)
+        must(!sl_slice_eq(sl_str(world_topics[denied - 1]), p->topic));
     must(fits_any(p->qos == 0 ? a->name->current : a->name->filters, p->topic));
 }
 
@@ -138,6 +141,8 @@ static void on_ack(struct actor *a, const struct mqtt_frame *f)
         struct sl_buf b = { 0 };
         mqtt_encode_ack(&b, a->version, MQTT_PUBCOMP,
                         &(struct mqtt_ack){ .packet_id = p.packet_id });
+        if (a->world->durable) /* a crash may bring what was recorded once more, until now */
+            a->name->open2[p.packet_id] = 0;
         for (unsigned i = 0; i < SL_ARRAY_LEN(a->recorded); i++) {
             if (a->recorded[i] == p.packet_id) {
                 a->recorded[i] = 0;
@@ -168,6 +173,12 @@ static void forget_session(struct name *n)
     n->current = 0;
 }
 
+/* After a crash a publisher sends again what another session had of it, too. */
+static void forget_taken(struct name *n)
+{
+    memset(n->taken, 0, sizeof n->taken);
+}
+
 static void on_connack(struct actor *a, const struct mqtt_frame *f)
 {
     struct mqtt_connack p;
@@ -180,6 +191,8 @@ static void on_connack(struct actor *a, const struct mqtt_frame *f)
     must(a->world->raw || !(a->clean && p.session_present));
     if (!p.session_present)
         forget_session(a->name);
+    if (!p.session_present && a->world->durable)
+        forget_taken(a->name);
 }
 
 static void on_list_ack(struct actor *a, bool removes)
@@ -292,7 +305,9 @@ static struct sl_slice address(struct client *c)
 void actor_open(struct actor *a, struct world *w, enum mqtt_version v)
 {
     static const struct client_transport transport = { flush, reading, want_close, address };
-    *a = (struct actor){ .world = w, .version = v, .window_max = 3, .max_packet = UINT32_MAX };
+    *a = (struct actor){
+        .world = w, .version = v, .window_max = 3, .max_packet = UINT32_MAX, .heard = true
+    };
     a->open = client_open(&a->client, w->broker, &transport);
 }
 
@@ -447,10 +462,18 @@ static int64_t now(void *ctx)
     return ((struct world *)ctx)->ms;
 }
 
-void world_open(struct world *w)
+void world_open(struct world *w, bool durable)
 {
-    *w = (struct world){ .ms = 1000000, .serial = 1 };
+    *w = (struct world){ .ms = 1000000, .serial = 1, .durable = durable };
     w->clock = (struct sl_clock){ now, now, w };
+    if (durable)
+        store_open(&w->store);
+    world_start(w);
+}
+
+void world_start(struct world *w)
+{
+    w->closed = false;
     struct broker_options o = {
         .loop = &w->loop,
         .clock = &w->clock,
@@ -474,6 +497,8 @@ void world_open(struct world *w)
         .session_expiry_max_s = 50,
         .connect_timeout_ms = 5000,
         .sys_interval_ms = 20000,
+        .persistence = w->durable ? &w->store.face : NULL,
+        .spill_ms = 1500,
     };
     must(uv_loop_init(&w->loop) == 0);
     must(broker_open(&w->broker, &o, NULL) == SL_OK);
@@ -489,6 +514,13 @@ static void on_closed(void *ctx)
 
 void world_close(struct world *w)
 {
+    world_end(w);
+    if (w->durable)
+        store_free(&w->store);
+}
+
+void world_end(struct world *w)
+{
     for (unsigned i = 0; i < ACTORS; i++)
         if (w->actors[i].open)
             actor_drop(&w->actors[i]);
@@ -501,8 +533,12 @@ void world_close(struct world *w)
         world_exchange(w, BROKER_ACCEPT);
     while (w->hold_count > 0)
         world_release(w, 0, MQTT_RC_SUCCESS);
-    (void)uv_run(&w->loop, UV_RUN_DEFAULT);
-    must(w->closed && w->memories == 0 && uv_loop_close(&w->loop) == 0);
+    while (!w->closed) {
+        (void)uv_run(&w->loop, UV_RUN_NOWAIT);
+        world_commit(w);
+    }
+    world_commit(w);
+    must(w->memories == 0 && uv_loop_close(&w->loop) == 0);
 }
 
 void world_turn(struct world *w)
@@ -510,6 +546,10 @@ void world_turn(struct world *w)
     bool more;
     do { /* what a client answers to what it reads */
         broker_flush(w->broker);
+        if (w->durable && !w->holds_commits && w->store.op_count > 0) {
+            world_commit(w);
+            broker_flush(w->broker);
+        }
         more = false;
         for (unsigned i = 0; i < ACTORS; i++) {
             struct actor *a = &w->actors[i];
@@ -526,6 +566,7 @@ void world_second(struct world *w)
 {
     w->ms += 1000;
     w->broker->tick.timer_cb(&w->broker->tick);
+    world_spill(w);
     world_turn(w);
 }
 
@@ -556,7 +597,10 @@ static uint64_t check_session(const struct world *w, const struct session *s)
 {
     const struct broker_options *o = &w->broker->options;
     uint32_t subs = 0;
-    must(s->queue.count <= o->max_queued_messages && s->queued_bytes <= o->max_queued_bytes);
+    if (!w->durable) /* else the window is in it, too, after a restart */
+        must(s->queue.count <= o->max_queued_messages && s->queued_bytes <= o->max_queued_bytes);
+    else
+        must(s->queue.count <= o->max_queued_messages + 2 * o->max_inflight);
     must(s->window_sent <= s->window.count);
     must(count_open(&s->window, s->window.count) == s->window_open);
     if (s->client)

@@ -7,6 +7,7 @@
 
 #include "broker_internal.h"
 #include "client.h"
+#include "fake_store.h"
 #include "session.h"
 
 #include "broker/mqtt.h"
@@ -76,6 +77,7 @@ struct actor {
     uint8_t alias_topic[ALIASES];     /* topic + 1 of the broker's aliases */
     uint8_t own_alias_topic[ALIASES]; /* ... of its own */
     bool exchanges;                   /* it named an authentication method */
+    bool heard; /* everything from before the last access list: what it denies does not come */
 };
 
 enum tap_does { TAP_NOTHING, TAP_HOLDS, TAP_HOLDS_TWICE, TAP_RELEASES, TAP_PUBLISHES, TAP_REFUSES };
@@ -103,13 +105,17 @@ struct world {
     bool raw;    /* bytes of the fuzzer's own went in: the model does not know what they say */
     bool unsafe; /* something was refused that had been handed out */
     bool closed;
+    bool durable;                 /* with a store, and crashes */
+    bool holds_commits, crashing; /* commits come when they are asked for; the end of a broker */
+    unsigned denied;              /* topic + 1 that nobody may receive; 0: no access list */
+    struct fake_store store;
 };
 
 extern const char *const world_filters[FILTERS];
 extern const char *const world_topics[TOPICS];
 extern const char *const world_shares[SHARES];
 
-void world_open(struct world *w);
+void world_open(struct world *w, bool durable);
 void world_close(struct world *w); /* everything that is left, and the loop */
 void world_turn(struct world *w);
 void world_second(struct world *w);
@@ -118,6 +124,19 @@ void world_answer(struct world *w, bool ok);                      /* the oldest 
 /* The oldest question of an authentication: 0 go on, 1 let in, 2 refuse. */
 void world_exchange(struct world *w, unsigned verdict);
 void world_check(struct world *w);
+
+/* ---- world_store.c: with a store ---- */
+void world_commit(struct world *w); /* unless commits are held, at every turn's end */
+void world_spill(struct world *w);
+void world_break(struct world *w); /* the disk takes nothing, or again */
+/* The process is killed, ops steps later than the last commit, and starts again. */
+void world_crash(struct world *w, unsigned ops);
+/* An access list that denies a topic, or (0) none. */
+void world_deny(struct world *w, unsigned topic);
+
+/* for it */
+void world_start(struct world *w);
+void world_end(struct world *w);
 
 void actor_open(struct actor *a, struct world *w, enum mqtt_version v);
 void actor_drop(struct actor *a);

@@ -113,7 +113,8 @@ export function restless(where, chance) {
         const send = (p) => {
             try {
                 const bytes = packets.generate(p, options);
-                if (dice.often(0.01)) bytes[dice.below(bytes.length)] = dice.below(256);
+                if (p.cmd !== 'connect' && dice.often(0.01)) // else its client id would be another
+                bytes[dice.below(bytes.length)] = dice.below(256);
                 if (socket.writable) socket.write(bytes);
             } catch {
                 // not even mqtt-packet makes that
