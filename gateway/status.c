@@ -1,44 +1,11 @@
-/* status.c - the gateway's state as JSON: /api/v1/status and its lists, and the $SYS/gateway
- * topics. */
-#include "gateway.h"
+/* status.c - the gateway's state as JSON: /api/v1/status, the $SYS/gateway topics, and health. */
+#include "status_private.h"
 
-#include "base/text.h"
-
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SENSORS_MAX 200
-
-/* cJSON reports lack of memory by NULL; adding to NULL does nothing, and printing NULL is seen at
- * the end. */
-static void add_int(cJSON *o, const char *key, int64_t v)
-{
-    (void)cJSON_AddNumberToObject(o, key,
-                                  (double)v); /* exact up to 2^53: counters and times are below */
-}
-
-static void add_uint(cJSON *o, const char *key, uint64_t v)
-{
-    (void)cJSON_AddNumberToObject(o, key, (double)v);
-}
-
-/* Bytes from a peer or cut to a size as a string: made valid UTF-8 first, which cJSON does not. */
-static void add_slice(cJSON *o, const char *key, struct sl_slice v)
-{
-    struct sl_buf json = { 0 };
-    sl_buf_put_json(&json, v);
-    (void)cJSON_AddRawToObject(o, key, json.failed ? "\"\"" : sl_buf_cstr(&json));
-    sl_buf_free(&json);
-}
-
-static void add_str(cJSON *o, const char *key, const char *v)
-{
-    add_slice(o, key, sl_str(v));
-}
-
-static void print(cJSON *json, struct sl_buf *out)
+void status_print(cJSON *json, struct sl_buf *out)
 {
     char *text = cJSON_PrintUnformatted(json);
     if (text)
@@ -115,31 +82,6 @@ static void add_cloud(struct gateway *g, cJSON *root)
     add_int(o, "cert_not_after", s.cert_not_after_s * 1000);
 }
 
-static void add_lane(cJSON *lanes, enum outbox_lane which, const struct outbox_lane_stats *l)
-{
-    cJSON *o = cJSON_CreateObject();
-    add_str(o, "name", outbox_lane_name(which));
-    add_uint(o, "accepted", l->accepted);
-    add_uint(o, "delivered", l->delivered);
-    add_uint(o, "waiting", l->waiting);
-    add_uint(o, "lost", l->lost);
-    add_uint(o, "waiting_bytes", l->waiting_bytes);
-    add_uint(o, "on_disk", l->on_disk);
-    add_int(o, "oldest_ms", l->oldest_wall_ms);
-    cJSON *losses = cJSON_AddArrayToObject(o, "losses");
-    for (int why = 0; why < OUTBOX_LOSSES; why++) {
-        if (l->loss[why].count == 0)
-            continue;
-        cJSON *loss = cJSON_CreateObject();
-        add_str(loss, "reason", outbox_loss_name((enum outbox_loss)why));
-        add_uint(loss, "count", l->loss[why].count);
-        add_int(loss, "first_ms", l->loss[why].first_ms);
-        add_int(loss, "last_ms", l->loss[why].last_ms);
-        (void)cJSON_AddItemToArray(losses, loss);
-    }
-    (void)cJSON_AddItemToArray(lanes, o);
-}
-
 struct store_totals {
     uint64_t messages, bytes, dropped, thinned;
     int64_t oldest_ms;
@@ -190,7 +132,7 @@ static void add_store(struct gateway *g, cJSON *root)
     add_uint(o, "bytes_written_estimate", s.bytes_written_estimate);
     cJSON *lanes = cJSON_AddArrayToObject(o, "lanes");
     for (int i = 0; i < OUTBOX_LANES; i++)
-        add_lane(lanes, (enum outbox_lane)i, &s.lane[i]);
+        status_add_lane(lanes, (enum outbox_lane)i, &s.lane[i]);
 }
 
 /* What a listener's certificates are good for, and for how long. */
@@ -273,129 +215,6 @@ static void add_broker(struct gateway *g, cJSON *root)
     add_uint(root, "clients", s.clients);
 }
 
-static cJSON *rule_object(const struct engine_rule_view *v)
-{
-    cJSON *o = cJSON_CreateObject();
-    add_str(o, "name", v->name);
-    (void)cJSON_AddBoolToObject(o, "enabled", v->enabled);
-    add_str(o, "sql", v->sql);
-    add_uint(o, "in", v->in);
-    add_uint(o, "kept", v->kept);
-    add_uint(o, "out", v->out);
-    add_uint(o, "errors", v->errors);
-    add_str(o, "last_error", v->last_error);
-    return o;
-}
-
-/* In the configuration's order, at most limit, from behind the rule named `after` (empty: from the
- * start; none of that name: nothing). */
-static cJSON *rules_array(struct gateway *g, struct sl_slice after, size_t limit)
-{
-    cJSON *rules = cJSON_CreateArray();
-    bool found = after.len == 0;
-    size_t count = 0;
-    for (size_t i = 0; i < engine_count(g->engine) && count < limit; i++) {
-        struct engine_rule_view v;
-        engine_get(g->engine, i, &v);
-        if (found && ++count)
-            (void)cJSON_AddItemToArray(rules, rule_object(&v));
-        else
-            found = sl_slice_eq(after, sl_str(v.name));
-    }
-    return rules;
-}
-
-/* ---- sensors: the topics published last ---- */
-
-struct sensors {
-    struct broker_topic_view list[SENSORS_MAX];
-    size_t count;
-};
-
-static void take_topic(void *ctx, const struct broker_topic_view *v)
-{
-    struct sensors *s = ctx;
-    if (v->count == 0 || (v->topic.len > 0 && v->topic.ptr[0] == '$'))
-        return;
-    if (s->count < SENSORS_MAX) {
-        s->list[s->count++] = *v;
-        return;
-    }
-    size_t oldest = 0; /* a page cannot show more: the latest ones stay */
-    for (size_t i = 1; i < s->count; i++)
-        if (s->list[i].wall_ms < s->list[oldest].wall_ms)
-            oldest = i;
-    if (v->wall_ms > s->list[oldest].wall_ms)
-        s->list[oldest] = *v;
-}
-
-static int by_topic(const void *a, const void *b)
-{
-    const struct broker_topic_view *x = a, *y = b;
-    size_t n = x->topic.len < y->topic.len ? x->topic.len : y->topic.len;
-    int d = memcmp(x->topic.ptr, y->topic.ptr, n);
-    return d != 0 ? d : (x->topic.len > y->topic.len) - (x->topic.len < y->topic.len);
-}
-
-static void add_sensors(struct gateway *g, cJSON *root)
-{
-    struct sensors *s = calloc(1, sizeof *s);
-    cJSON *list = cJSON_AddArrayToObject(root, "sensors");
-    if (!s)
-        return; /* the page shows none this time */
-    broker_visit_topics(g->broker, take_topic, s);
-    qsort(s->list, s->count, sizeof s->list[0], by_topic);
-    for (size_t i = 0; i < s->count; i++) {
-        const struct broker_topic_view *v = &s->list[i];
-        cJSON *o = cJSON_CreateObject();
-        add_slice(o, "topic", v->topic);
-        add_slice(o, "value", v->value);
-        add_int(o, "ts", v->wall_ms);
-        add_uint(o, "count", v->count);
-        (void)cJSON_AddItemToArray(list, o);
-    }
-    free(s);
-}
-
-static void add_gpio(struct gateway *g, cJSON *root)
-{
-    cJSON *list = cJSON_AddArrayToObject(root, "gpio");
-    for (size_t i = 0; g->gpio && i < gpio_count(g->gpio); i++) {
-        struct gpio_line_status s;
-        gpio_get_status(g->gpio, i, &s);
-        cJSON *o = cJSON_CreateObject();
-        add_str(o, "name", s.name);
-        add_str(o, "direction", s.output ? "out" : "in");
-        add_int(o, "state", s.state);
-        (void)cJSON_AddNumberToObject(o, "blink", s.blink_hz);
-        (void)cJSON_AddBoolToObject(o, "ok", s.ok);
-        add_str(o, "error", s.error);
-        (void)cJSON_AddItemToArray(list, o);
-    }
-}
-
-static cJSON *event_object(const struct event *e)
-{
-    static const char *const levels[] = { "error", "warn", "info", "debug" };
-    cJSON *o = cJSON_CreateObject();
-    add_uint(o, "number", e->number);
-    add_int(o, "ts", e->wall_ms);
-    add_str(o, "level", levels[e->level]);
-    add_slice(o, "unit", sl_str(e->unit));
-    add_slice(o, "text", sl_str(e->text));
-    return o;
-}
-
-/* Newest first; at most limit, older than the number `before` (0: from the newest). */
-static cJSON *events_array(const struct events *e, uint64_t before, unsigned limit)
-{
-    cJSON *list = cJSON_CreateArray();
-    uint64_t at = before > 0 && before < e->next ? before : e->next;
-    for (unsigned n = 0; n < limit && at > events_first(e); n++)
-        (void)cJSON_AddItemToArray(list, event_object(events_get(e, --at)));
-    return list;
-}
-
 static void add_rates(struct gateway *g, cJSON *root)
 {
     cJSON *o = cJSON_AddObjectToObject(root, "rates");
@@ -411,13 +230,13 @@ void status_json(struct gateway *g, struct sl_buf *out)
     add_cloud(g, root);
     add_store(g, root);
     add_broker(g, root);
-    (void)cJSON_AddItemToObject(root, "rules", rules_array(g, sl_str(""), SIZE_MAX));
-    add_sensors(g, root);
-    add_gpio(g, root);
+    (void)cJSON_AddItemToObject(root, "rules", status_rules(g, sl_str(""), SIZE_MAX));
+    status_add_sensors(g, root);
+    status_add_gpio(g, root);
     add_rates(g, root);
     (void)cJSON_AddObjectToObject(root, "cost");
-    (void)cJSON_AddItemToObject(root, "events", events_array(&g->events, 0, 50));
-    print(root, out);
+    (void)cJSON_AddItemToObject(root, "events", status_events(&g->events, 0, 50));
+    status_print(root, out);
 }
 
 void status_cloud_json(struct gateway *g, struct sl_buf *out)
@@ -426,7 +245,7 @@ void status_cloud_json(struct gateway *g, struct sl_buf *out)
     get_bridge_status(g, &s);
     cJSON *o = cJSON_CreateObject();
     fill_cloud(&s, o);
-    print(o, out);
+    status_print(o, out);
 }
 
 void status_store_json(struct gateway *g, struct sl_buf *out)
@@ -435,92 +254,7 @@ void status_store_json(struct gateway *g, struct sl_buf *out)
     outbox_get_stats(g->outbox, &s);
     cJSON *o = cJSON_CreateObject();
     fill_store(&s, o);
-    print(o, out);
-}
-
-/* ---- lists ---- */
-
-/* The `limit` client ids that come next after `after`, in order. */
-struct client_page {
-    struct broker_client_view *rows;
-    unsigned count, limit;
-    struct sl_slice after;
-};
-
-static int compare_slices(struct sl_slice a, struct sl_slice b)
-{
-    size_t n = a.len < b.len ? a.len : b.len;
-    int d = n > 0 ? memcmp(a.ptr, b.ptr, n) : 0;
-    return d != 0 ? d : (a.len > b.len) - (a.len < b.len);
-}
-
-static void take_client(void *ctx, const struct broker_client_view *v)
-{
-    struct client_page *p = ctx;
-    if (p->after.len > 0 && compare_slices(v->client_id, p->after) <= 0)
-        return;
-    unsigned at = p->count;
-    while (at > 0 && compare_slices(v->client_id, p->rows[at - 1].client_id) < 0)
-        at--;
-    if (at == p->limit)
-        return;
-    unsigned moved = p->count < p->limit ? p->count - at : p->limit - 1 - at;
-    memmove(p->rows + at + 1, p->rows + at, moved * sizeof *p->rows);
-    p->rows[at] = *v;
-    p->count += p->count < p->limit;
-}
-
-static cJSON *clients_array(struct gateway *g, struct sl_slice after, unsigned limit)
-{
-    cJSON *list = cJSON_CreateArray();
-    struct client_page p = { calloc(limit + 1, sizeof *p.rows), 0, limit, after };
-    if (!p.rows)
-        return list;
-    broker_visit_clients(g->broker, take_client, &p);
-    for (unsigned i = 0; i < p.count; i++) {
-        const struct broker_client_view *v = &p.rows[i];
-        cJSON *o = cJSON_CreateObject();
-        add_slice(o, "client_id", v->client_id);
-        add_slice(o, "username", v->username);
-        add_slice(o, "address", v->address);
-        add_int(o, "protocol_version", v->protocol_version);
-        (void)cJSON_AddBoolToObject(o, "connected", v->connected);
-        add_uint(o, "subscriptions", v->subscriptions);
-        add_uint(o, "queued", v->queued);
-        add_uint(o, "in_flight", v->in_flight);
-        add_uint(o, "keep_alive_s", v->keep_alive_s);
-        add_int(o, "since", v->since_wall_ms);
-        (void)cJSON_AddItemToArray(list, o);
-    }
-    free(p.rows);
-    return list;
-}
-
-static cJSON *queue_array(struct gateway *g)
-{
-    struct outbox_stats s;
-    cJSON *lanes = cJSON_CreateArray();
-    outbox_get_stats(g->outbox, &s);
-    for (int i = 0; i < OUTBOX_LANES; i++)
-        add_lane(lanes, (enum outbox_lane)i, &s.lane[i]);
-    return lanes;
-}
-
-bool status_list(struct gateway *g, const char *name, struct sl_slice after, unsigned limit,
-                 struct sl_buf *out)
-{
-    uint64_t number = 0;
-    if (strcmp(name, "clients") == 0)
-        print(clients_array(g, after, limit), out);
-    else if (strcmp(name, "rules") == 0)
-        print(rules_array(g, after, limit), out);
-    else if (strcmp(name, "queue") == 0)
-        print(queue_array(g), out);
-    else if (strcmp(name, "events") == 0)
-        print(events_array(&g->events, sl_u64_parse(after, &number) ? number : 0, limit), out);
-    else
-        return false;
-    return true;
+    status_print(o, out);
 }
 
 /* ---- health ---- */
@@ -536,7 +270,7 @@ static void add_reason(cJSON *reasons, const char *text)
 static bool report(cJSON *reasons, struct sl_buf *out)
 {
     bool fine = cJSON_GetArraySize(reasons) == 0;
-    print(reasons, out);
+    status_print(reasons, out);
     return fine;
 }
 
