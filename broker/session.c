@@ -1,5 +1,5 @@
 /* session.c - deliveries of a session: window, queue, acknowledgements. */
-#include "session.h"
+#include "session_internal.h"
 
 #include "access.h"
 #include "broker_internal.h"
@@ -29,98 +29,16 @@ struct session *session_new(struct broker *b, struct sl_slice client_id)
     return s;
 }
 
-/* ---- rings ---- */
-
-static struct delivery *ring_at(const struct delivery_ring *r, uint32_t i)
-{
-    assert(i < r->count);
-    return &r->items[(r->head + i) & (r->cap - 1)];
-}
-
-static struct delivery *ring_push(struct delivery_ring *r)
-{
-    if (r->count == r->cap) {
-        uint32_t cap = r->cap ? r->cap * 2 : 4;
-        struct delivery *larger = calloc(cap, sizeof *larger);
-        if (!larger)
-            return NULL;
-        for (uint32_t i = 0; i < r->count; i++)
-            larger[i] = *ring_at(r, i);
-        free(r->items);
-        *r = (struct delivery_ring){ larger, cap, 0, r->count };
-    }
-    r->count++;
-    return ring_at(r, r->count - 1);
-}
-
-static void ring_pop(struct delivery_ring *r)
-{
-    r->head = (r->head + 1) & (r->cap - 1);
-    if (--r->count == 0) { /* an idle session owns no ring */
-        free(r->items);
-        *r = (struct delivery_ring){ 0 };
-    }
-}
-
-static void delivery_drop(struct delivery *d)
-{
-    sl_msg_unref(d->msg);
-    subids_unref(d->ids);
-    d->msg = NULL;
-    d->ids = NULL;
-}
-
-static void ring_free(struct delivery_ring *r)
-{
-    for (uint32_t i = 0; i < r->count; i++)
-        delivery_drop(ring_at(r, i));
-    free(r->items);
-    *r = (struct delivery_ring){ 0 };
-}
-
-/* Memory is what counts for all sessions together: a message that waits in many is there once. */
-static void note_queued(struct session *s, const struct delivery *d)
-{
-    size_t size = sl_msg_size(d->msg);
-    s->queued_bytes += size;
-    s->broker->stats.queued++;
-    s->broker->queued_bytes += sizeof *d + (d->msg->waiting++ == 0 ? size : 0);
-}
-
-static void forget_queued(struct session *s, const struct delivery *d)
-{
-    size_t size = sl_msg_size(d->msg);
-    s->queued_bytes -= size;
-    s->broker->stats.queued--;
-    s->broker->queued_bytes -= sizeof *d + (--d->msg->waiting == 0 ? size : 0);
-}
-
-static struct sl_slice qos2_key(const void *value)
-{
-    const struct qos2_in *q = value;
-    return sl_bytes(&q->packet_id, sizeof q->packet_id);
-}
-
-static void qos2_free(struct session *s)
-{
-    struct qos2_in *q;
-    for (uint32_t i = 0; (q = sl_map_next(&s->qos2, &i));) {
-        ack_unref(q->ack);
-        free(q);
-    }
-    sl_map_free(&s->qos2);
-}
-
 void session_free(struct session *s)
 {
     assert(!s->client && s->sub_count == 0 && !s->durable);
     for (uint32_t i = 0; i < s->queue.count; i++)
-        forget_queued(s, ring_at(&s->queue, i));
+        session_forget_queued(s, ring_at(&s->queue, i));
     ring_free(&s->window);
     ring_free(&s->queue);
     owed_free(s);
     acks_orphan(s);
-    qos2_free(s);
+    session_qos2_free(s);
     sl_msg_unref(s->will);
     acl_view_free(s->access);
     free(s);
@@ -149,7 +67,7 @@ static uint32_t steps_from_head(const struct session *s, uint16_t packet_id)
 /* The place of the open delivery with this packet id; false when there is none. Numbers may be
  * missing (what was dropped in the queue), so a place is at most as far from the head as its number
  * is, and mostly just there. */
-static bool window_find(const struct session *s, uint16_t packet_id, uint32_t *ret_at)
+bool session_window_find(const struct session *s, uint16_t packet_id, uint32_t *ret_at)
 {
     if (packet_id == 0 || s->window.count == 0)
         return false;
@@ -169,7 +87,7 @@ static bool window_find(const struct session *s, uint16_t packet_id, uint32_t *r
     return false;
 }
 
-static void window_close(struct session *s, uint32_t at)
+void session_window_close(struct session *s, uint32_t at)
 {
     persist_leave(s, ring_at(&s->window, at));
     delivery_drop(ring_at(&s->window, at));
@@ -244,7 +162,7 @@ static struct delivery *send_in_window(struct session *s, struct delivery d,
     broker_count_drop(s->broker,
                       sent == FRAME_TOO_LARGE ? BROKER_DROP_TOO_LARGE : BROKER_DROP_INTERNAL);
     if (place) {
-        window_close(s, s->window.count - 1);
+        session_window_close(s, s->window.count - 1);
     } else {
         persist_leave(s, &d);
         delivery_drop(&d);
@@ -271,7 +189,7 @@ static void purge_expired(struct session *s)
         struct delivery *d = ring_at(&s->queue, i);
         if (may_drop(d) && sl_msg_expired(d->msg, now)) {
             broker_count_drop(s->broker, BROKER_DROP_EXPIRED);
-            forget_queued(s, d);
+            session_forget_queued(s, d);
             persist_leave(s, d);
             delivery_drop(d);
         } else {
@@ -303,7 +221,7 @@ static struct delivery *enqueue(struct session *s, struct delivery d)
         return NULL;
     }
     *place = d;
-    note_queued(s, place);
+    session_note_queued(s, place);
     return place;
 }
 
@@ -381,7 +299,7 @@ static bool resend_next(struct session *s)
         case FRAME_NO_MEMORY: return false; /* tried again next turn */
         case FRAME_TOO_LARGE: /* for this connection: as if it were done [MQTT-3.1.2-25] */
             broker_count_drop(s->broker, BROKER_DROP_TOO_LARGE);
-            window_close(s, at);
+            session_window_close(s, at);
             return true;
         }
     }
@@ -422,7 +340,7 @@ void session_pump(struct session *s)
     while (queue_may_send(s)) {
         struct delivery d = *ring_at(&s->queue, 0);
         ring_pop(&s->queue);
-        forget_queued(s, &d);
+        session_forget_queued(s, &d);
         if (!still_wanted(s, &d)) {
             persist_leave(s, &d);
             delivery_drop(&d);
@@ -434,19 +352,9 @@ void session_pump(struct session *s)
         owed_pump(s);
 }
 
-/* A new connection begins with an empty receive window [MQTT-4.9.0-1]: what an earlier one left
- * unreleased, its client may have forgotten. */
-static void qos2_close_window(struct session *s)
-{
-    struct qos2_in *q;
-    for (uint32_t i = 0; (q = sl_map_next(&s->qos2, &i));)
-        q->open = false;
-    s->qos2_open = 0;
-}
-
 void session_resume(struct session *s)
 {
-    qos2_close_window(s);
+    session_qos2_close_window(s);
     s->window_sent = s->in_flight = 0;
     session_pump(s);
 }
@@ -455,7 +363,7 @@ void session_resume(struct session *s)
 
 static bool close_acknowledged(struct session *s, uint32_t at)
 {
-    window_close(s, at);
+    session_window_close(s, at);
     session_pump(s);
     return true;
 }
@@ -463,7 +371,7 @@ static bool close_acknowledged(struct session *s, uint32_t at)
 bool session_on_puback(struct session *s, uint16_t packet_id)
 {
     uint32_t at;
-    if (!window_find(s, packet_id, &at) || ring_at(&s->window, at)->qos != 1)
+    if (!session_window_find(s, packet_id, &at) || ring_at(&s->window, at)->qos != 1)
         return false;
     return close_acknowledged(s, at);
 }
@@ -472,7 +380,7 @@ bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed, bool 
 {
     uint32_t at;
     *ret_wait = false;
-    if (!window_find(s, packet_id, &at) || ring_at(&s->window, at)->qos != 2)
+    if (!session_window_find(s, packet_id, &at) || ring_at(&s->window, at)->qos != 2)
         return false;
     if (failed) /* [MQTT-4.3.3-4]: the packet id is free again */
         return close_acknowledged(s, at);
@@ -484,138 +392,8 @@ bool session_on_pubrec(struct session *s, uint16_t packet_id, bool failed, bool 
 bool session_on_pubcomp(struct session *s, uint16_t packet_id)
 {
     uint32_t at;
-    if (!window_find(s, packet_id, &at) || !ring_at(&s->window, at)->released ||
+    if (!session_window_find(s, packet_id, &at) || !ring_at(&s->window, at)->released ||
         ring_at(&s->window, at)->unsafe)
         return false;
     return close_acknowledged(s, at);
-}
-
-/* ---- for persist*.c ---- */
-
-static struct delivery *ring_find(const struct delivery_ring *r, uint32_t sequence)
-{
-    uint32_t low = 0, high = r->count;
-    while (low < high) {
-        uint32_t at = low + (high - low) / 2;
-        struct delivery *d = ring_at(r, at);
-        uint32_t first = ring_at(r, 0)->sequence;
-        if (d->sequence == sequence)
-            return d->msg ? d : NULL;
-        if (d->sequence - first < sequence - first)
-            low = at + 1;
-        else
-            high = at;
-    }
-    return NULL;
-}
-
-struct delivery *session_find(struct session *s, uint32_t sequence)
-{
-    struct delivery *d = ring_find(&s->queue, sequence);
-    return d ? d : ring_find(&s->window, sequence);
-}
-
-void session_visit(struct session *s, session_visit_fn *visit, void *ctx)
-{
-    for (uint32_t i = 0; i < s->window.count; i++)
-        if (ring_at(&s->window, i)->msg)
-            visit(ctx, s, ring_at(&s->window, i));
-    for (uint32_t i = 0; i < s->queue.count; i++)
-        visit(ctx, s, ring_at(&s->queue, i));
-}
-
-uint64_t session_oldest(const struct session *s)
-{
-    if (s->window.count > 0)
-        return session_sequence(s, ring_at(&s->window, 0));
-    return s->queue.count > 0 ? session_sequence(s, ring_at(&s->queue, 0)) : s->next_sequence;
-}
-
-bool session_was_sent(const struct session *s, const struct delivery *d)
-{
-    for (uint32_t i = 0; i < s->window_sent; i++)
-        if (ring_at(&s->window, i) == d)
-            return true;
-    return false;
-}
-
-static void queue_remove(struct session *s, struct delivery *d)
-{
-    uint32_t at = 0;
-    while (ring_at(&s->queue, at) != d)
-        at++;
-    forget_queued(s, d);
-    persist_leave(s, d);
-    delivery_drop(d);
-    for (; at + 1 < s->queue.count; at++)
-        *ring_at(&s->queue, at) = *ring_at(&s->queue, at + 1);
-    if (--s->queue.count == 0)
-        ring_free(&s->queue);
-}
-
-void session_drop(struct session *s, struct delivery *d)
-{
-    uint32_t at;
-    if (s->window.count > 0 && window_find(s, d->packet_id, &at) && ring_at(&s->window, at) == d)
-        window_close(s, at);
-    else
-        queue_remove(s, d);
-}
-
-bool session_restore(struct session *s, struct delivery d, uint64_t sequence)
-{
-    if (sequence >= s->next_sequence || s->next_sequence - sequence > UINT32_MAX)
-        return false;
-    if (s->queue.count > 0 &&
-        sequence <= session_sequence(s, ring_at(&s->queue, s->queue.count - 1)))
-        return false;
-    struct delivery *place = ring_push(&s->queue);
-    if (!place)
-        return false;
-    d.sequence = (uint32_t)sequence;
-    d.packet_id = session_packet_id(sequence);
-    *place = d;
-    note_queued(s, place);
-    return true;
-}
-
-/* ---- QoS 2 in ---- */
-
-struct qos2_in *session_qos2_find(struct session *s, uint16_t packet_id)
-{
-    return sl_map_get(&s->qos2, qos2_key, sl_bytes(&packet_id, sizeof packet_id));
-}
-
-bool session_qos2_add(struct session *s, uint16_t packet_id)
-{
-    struct qos2_in *q = calloc(1, sizeof *q);
-    if (!q)
-        return false;
-    q->packet_id = packet_id;
-    if (sl_map_put(&s->qos2, qos2_key, q))
-        return true;
-    free(q);
-    return false;
-}
-
-void session_qos2_received(struct session *s, uint16_t packet_id)
-{
-    struct qos2_in *q = session_qos2_find(s, packet_id);
-    if (!q)
-        return;
-    q->received = true;
-    s->qos2_open += !q->open;
-    q->open = true;
-}
-
-void session_qos2_remove(struct session *s, uint16_t packet_id)
-{
-    struct qos2_in *q = session_qos2_find(s, packet_id);
-    if (!q)
-        return;
-    s->qos2_open -= q->open;
-    persist_forget_received(s, q);
-    sl_map_remove(&s->qos2, qos2_key, q);
-    ack_unref(q->ack);
-    free(q);
 }
