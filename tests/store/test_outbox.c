@@ -387,7 +387,7 @@ static void make_foreign(const char *path)
 
 static void make_newer(const char *path)
 {
-    sql(path, "PRAGMA user_version=2");
+    sql(path, "PRAGMA user_version=99");
 }
 
 static void make_without_lane(const char *path)
