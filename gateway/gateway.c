@@ -64,9 +64,11 @@ static void watch_disk(struct gateway *g, const struct outbox_stats *s)
 {
     if (s->set_aside[0] && !g->told_set_aside) {
         g->told_set_aside = true;
-        LOG_ERROR("store",
-                  "queue.db could not be used (%s): it was moved to %s and a fresh one was started",
-                  s->set_aside_why, s->set_aside);
+        LOG_ERROR(
+            "store",
+            "queue.db could not be used (%s): it was moved to %s and a fresh one was started, with "
+            "the %llu messages that could be read",
+            s->set_aside_why, s->set_aside, (unsigned long long)s->salvaged);
     }
     if (s->disk_ok != g->disk_was_ok)
         sl_log(s->disk_ok ? SL_INFO : SL_ERROR, "store", NULL, "%s",

@@ -124,6 +124,7 @@ static void add_store(struct gateway *g, cJSON *root)
     (void)cJSON_AddBoolToObject(o, "disk_ok", s.disk_ok);
     add_str(o, "disk_error", s.disk_error);
     add_str(o, "set_aside", s.set_aside);
+    add_uint(o, "salvaged", s.salvaged);
     add_uint(o, "file_bytes", s.file_bytes);
     add_uint(o, "in_memory", s.in_memory);
     add_uint(o, "in_flight", s.in_flight);

@@ -306,6 +306,7 @@ void core_get_stats(const struct core *c, struct outbox_stats *ret)
     }
     if (!c->disk_ok)
         memcpy(ret->disk_error, c->disk_error, sizeof ret->disk_error);
+    ret->salvaged = c->salvaged;
     memcpy(ret->set_aside, c->set_aside, sizeof ret->set_aside);
     memcpy(ret->set_aside_why, c->set_aside_why, sizeof ret->set_aside_why);
 }

@@ -156,6 +156,7 @@ static void open_done(void *ctx, struct disk_job *job)
     if (open->moved) {
         memcpy(c->set_aside, open->moved_to, sizeof c->set_aside);
         memcpy(c->set_aside_why, open->moved_why, sizeof c->set_aside_why);
+        c->salvaged = open->salvaged;
         c->reopen_aside = false; /* it is out of the way, whatever came after */
     }
     if (job->code != SL_OK) {
@@ -187,6 +188,7 @@ void core_start_open(struct core *c, int64_t now)
     c->open_job = (struct disk_job){ .op = DISK_OPEN, .ctx = c, .done = open_done };
     struct disk_open *open = &c->open_job.open;
     open->set_aside = c->reopen_aside;
+    open->known_id = c->adopted ? c->disk_id : 0;
     open->mono_ms = now;
     open->wall_ms = sl_wall_ms(c->options.clock);
     for (int i = 0; i < OUTBOX_LANES; i++)

@@ -134,6 +134,7 @@ struct core {
     bool link_up, ready_wanted, wake_now, closing, disk_ok;
     char disk_error[256];
     char set_aside[512], set_aside_why[160];
+    uint64_t salvaged;
 };
 
 static inline int64_t core_now(const struct core *c)

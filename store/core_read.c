@@ -87,6 +87,11 @@ static void take_rows(struct core *c, struct lane *l, struct disk_read *read)
 {
     bool memory = true;
     for (size_t i = 0; i < read->row_count; i++) {
+        read->end = read->end || read->row[i].number > l->last;
+        if (read->row[i].number > l->last) {
+            sl_msg_unref(read->row[i].msg);
+            continue;
+        }
         if (core_thinned(c, read->lane, read->row[i].number))
             l->read_from = read->row[i].number + 1;
         else if (l->gap > 0 && memory)

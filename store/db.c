@@ -64,6 +64,14 @@ enum sl_code db_prepare(struct db *db, struct sl_err *err)
     return sql_prepare(&db->sql, db->query, queries, Q_COUNT, err);
 }
 
+void db_prepare_some(struct db *db)
+{
+    struct sl_err ignored;
+    for (int q = 0; q < Q_COUNT; q++)
+        if (sql_prepare(&db->sql, &db->query[q], &queries[q], 1, &ignored) != SL_OK)
+            db->query[q] = NULL;
+}
+
 void db_close(struct db *db)
 {
     if (!db)

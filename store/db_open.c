@@ -134,12 +134,29 @@ static enum sl_code open_fresh(struct db **ret, const struct db_options *options
     return hand_over(ret, db, open, err);
 }
 
+/* True: it waits for the damaged one to be moved away. */
+static bool salvage_rows(const struct db_options *options, struct disk_open *open)
+{
+    struct sl_err why;
+    return db_salvage(options->path, open->known_id, &open->salvaged, &why) == SL_OK;
+}
+
+/* False: a fresh one has to do. */
+static bool open_salvaged(struct db **ret, const struct db_options *options, struct sl_err *err)
+{
+    struct disk_lane unused[OUTBOX_LANES];
+    db_salvage_end(options->path);
+    return open_checked(ret, options, unused, err) == SL_OK;
+}
+
 enum sl_code db_open(struct db **ret, const struct db_options *options, struct disk_open *open,
                      struct sl_err *err)
 {
     struct disk_lane saved[OUTBOX_LANES] = { 0 };
     struct db *db = NULL;
     open->fresh = open->moved = false;
+    open->salvaged = 0;
+    db_salvage_end(options->path);
     enum sl_code code = sql_file_look_at(options->path, err);
     if (code == SL_OK)
         code = open->set_aside ? sl_fail(err, SL_CORRUPT, "%s: rows cannot be read", options->path)
@@ -148,11 +165,14 @@ enum sl_code db_open(struct db **ret, const struct db_options *options, struct d
         return hand_over(ret, db, open, err);
     if (code == SL_CORRUPT || (code == SL_NOTFOUND && sql_file_has_log(options->path))) {
         (void)snprintf(open->moved_why, sizeof open->moved_why, "%.159s", err->text);
+        bool saved_some = code == SL_CORRUPT && salvage_rows(options, open);
         code = sql_file_move_aside(options->path, open->wall_ms, open->moved_to,
                                    sizeof open->moved_to, err);
         if (code != SL_OK)
             return code;
         open->moved = true;
+        if (saved_some && open_salvaged(&db, options, err))
+            return hand_over(ret, db, open, err);
     } else if (code != SL_NOTFOUND) {
         return code;
     }

@@ -48,6 +48,8 @@ struct db {
 /* db.c */
 enum sl_code db_connect(struct db **ret, const char *path, int flags, struct sl_err *err);
 enum sl_code db_prepare(struct db *db, struct sl_err *err);
+/* What cannot be prepared stays NULL. */
+void db_prepare_some(struct db *db);
 enum sl_code db_read_state(struct db *db, struct sl_err *err);
 enum sl_code db_write_state(struct db *db, const struct disk_lane lane[OUTBOX_LANES],
                             struct sl_err *err);
@@ -64,6 +66,11 @@ enum sl_code db_migrate(struct db *db, int version, struct sl_err *err);
 /* db_seal.c: the key, with db->id known. SL_INVALID: it is not the right one. */
 enum sl_code db_seal_begin(struct db *db, bool may_write, struct sl_err *err);
 void db_seal_end(struct db *db);
+
+/* db_salvage.c: what can be read of a damaged database waits beside it, until that was moved away.
+ * id: its identity, should it not tell; 0 if nobody knows. */
+enum sl_code db_salvage(const char *path, uint64_t id, uint64_t *ret_rows, struct sl_err *err);
+void db_salvage_end(const char *path); /* at the start, and when it was moved away */
 
 /* db_make.c */
 enum sl_code db_make(const char *path, const struct disk_lane lane[OUTBOX_LANES],

@@ -31,6 +31,9 @@ static inline uint64_t row_bytes(const struct row *r)
     return DISK_ROW_OVERHEAD + (all > extra ? all - extra : 0);
 }
 
+/* Of a statement that reads rows: whether its row's checksum fits, and what it is counted for. */
+SL_NODISCARD bool db_row_is_sound(sqlite3_stmt *s, enum outbox_lane lane, uint64_t *ret_bytes);
+
 /* With a key: r's parts are sealed, and lie in the database's own memory until the next call.
  * `letter` keeps dead letters apart from rows. */
 SL_NODISCARD enum sl_code db_seal_row(struct db *db, struct row *r, enum outbox_lane lane,

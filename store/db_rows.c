@@ -250,6 +250,14 @@ static void unpack(sqlite3_stmt *s, struct row *r)
     r->payload = db_column(s, C_PAYLOAD);
 }
 
+bool db_row_is_sound(sqlite3_stmt *s, enum outbox_lane lane, uint64_t *ret_bytes)
+{
+    struct row r;
+    unpack(s, &r);
+    *ret_bytes = row_bytes(&r);
+    return checksum(&r, lane) == (uint32_t)sqlite3_column_int64(s, C_CRC);
+}
+
 /* A row's acceptance on this boot's monotonic clock. From another boot its age is told by the wall
  * clock as it stood when the database was opened: steps since then, and clocks that were never set,
  * make nothing older. */
@@ -283,6 +291,8 @@ static enum sl_code take_row(struct db *db, sqlite3_stmt *s, struct disk_read *r
 {
     struct row r;
     unpack(s, &r);
+    if (r.number < read->from) /* a page that belongs elsewhere */
+        return sl_fail(err, SL_CORRUPT, "%s: rows are out of order", db->sql.path);
     uint64_t size = row_bytes(&r);
     if (read->row_count > 0 && *bytes + size > read->bytes_max)
         return SL_LIMIT;

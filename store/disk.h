@@ -49,6 +49,7 @@ struct disk_lane {
 
 struct disk_open {
     bool set_aside;                   /* do not even try what is there: it proved unusable */
+    uint64_t known_id;                /* in: of the database that was open before; 0: none */
     uint64_t next[OUTBOX_LANES];      /* in: numbers from here on must be reserved as well */
     int64_t mono_ms, wall_ms;         /* in: now */
     uint64_t free_from[OUTBOX_LANES]; /* out: no number from here on was ever used on this disk */
@@ -57,6 +58,7 @@ struct disk_open {
     uint64_t dead_rows;                  /* out */
     bool fresh;                          /* out: it was made just now */
     bool moved;                          /* out: one that was there was moved to moved_to */
+    uint64_t salvaged;                   /* out: rows that were brought over from it */
     char moved_to[512], moved_why[160];
 };
 

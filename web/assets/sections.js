@@ -212,7 +212,7 @@ export function drawDiskNote(store) {
   setIdText('disk-note-title', broken ? 'The disk takes no messages' : 'The queue began afresh');
   setIdText('disk-note-text', broken
     ? sentence(`${store.disk_error || 'writing fails'}; what waits is kept in memory only`)
-    : sentence(`the old database failed its check and was set aside as ${store.set_aside}`));
+    : sentence(`the old database failed its check and was set aside as ${store.set_aside}; ${Number(store.salvaged) || 0} messages of it were brought over`));
 }
 
 /* ---- rules ---- */

@@ -99,12 +99,14 @@ struct outbox_stats {
     char disk_error[256]; /* when not disk_ok: what happened and what to do */
     char set_aside[512];  /* where a database that could not be used was moved; "" if none */
     char set_aside_why[160];
+    uint64_t salvaged; /* rows that were brought over from it */
 };
 
 struct outbox;
 
 /* Opens or makes the database. One that cannot be used is moved aside with a date in its name and a
- * fresh one is started (stats.set_aside tells). Where even that fails (read-only, full), the outbox
+ * fresh one is started (stats.set_aside tells) with the rows that could be read; meanwhile nothing is
+ * given to the sender, so that the order stays. Where even that fails (read-only, full), the outbox
  * runs in bounded memory, disk_ok is false, and the disk is tried again every few seconds. Fails
  * only for lack of memory or threads. */
 SL_NODISCARD enum sl_code outbox_open(struct outbox **ret, const struct outbox_options *options,
