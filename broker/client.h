@@ -34,10 +34,11 @@ enum client_state {
 
 /* Why a client's input is neither read nor parsed; bits of `held`. */
 enum client_hold {
-    HOLD_AUTH = 1,   /* CONNECT waits for the answer about its password */
-    HOLD_ACKS = 2,   /* as many acknowledgements wait as an older client may have */
-    HOLD_OUTPUT = 4, /* it asks on and on without reading the answers */
-    HOLD_PAUSE = 8,  /* what it publishes comes faster than it can be taken */
+    HOLD_AUTH = 1,    /* CONNECT waits for the answer about its password */
+    HOLD_ACKS = 2,    /* as many acknowledgements wait as an older client may have */
+    HOLD_OUTPUT = 4,  /* it asks on and on without reading the answers */
+    HOLD_PAUSE = 8,   /* what it publishes comes faster than it can be taken */
+    HOLD_COMMIT = 16, /* its subscriptions change faster than they can be stored */
 };
 
 struct ack_slot {

@@ -291,7 +291,8 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
     for (struct sl_slice filter; mqtt_unsubscribe_next(&list, &filter);) {
         bool existed = subs_remove(&c->broker->subs, c->session, filter);
         owed_forget(c->session, filter); /* [MQTT-3.10.4-2] */
-        persist_unsubscribed(c->session, filter);
+        if (existed)
+            persist_unsubscribed(c->session, filter);
         sl_buf_put_u8(&codes, existed ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED);
     }
     struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };

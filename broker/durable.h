@@ -29,6 +29,7 @@ struct durable {
     struct session *session; /* NULL once it is gone */
     uint32_t refs;
     uint32_t connection;  /* counts them: what waits for one is not sent on another */
+    uint32_t held_bytes;  /* answers to this one that wait for a commit, and what they take */
     uint32_t stored;      /* deliveries that have a row and are not done with */
     bool lagging;         /* in the list of those that have rows to remove */
     char *user;           /* who connected last; NULL: somebody without a name */

@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { REMOVE_AT_LEAST = 1024 };
+enum { REMOVE_AT_LEAST = 1024, HELD_BYTES_MAX = 64 * 1024 };
 
 enum sl_code persist_open(struct broker *b, struct sl_err *err)
 {
@@ -147,6 +147,7 @@ void persist_attach(struct session *s)
         return;
     }
     s->durable->connection++;
+    s->durable->held_bytes = 0;
     persist_put_session(p, s);
 }
 
@@ -256,6 +257,9 @@ void persist_hold_output(struct client *c, size_t start)
         return; /* said before it is safe rather than never */
     memcpy(bytes, out->ptr + start, len);
     out->len = start;
+    s->durable->held_bytes += (uint32_t)(len + sizeof(struct item));
+    if (s->durable->held_bytes > HELD_BYTES_MAX)
+        client_hold_input(c, HOLD_COMMIT);
     persist_gather(s->broker->persist, (struct item){ .kind = ITEM_BYTES,
                                                       .durable = durable_ref(s->durable),
                                                       .bytes = bytes,

@@ -65,8 +65,13 @@ static void finish_pubcomp(struct session *s, uint16_t packet_id)
 
 static void finish_bytes(struct session *s, const struct item *i)
 {
-    if (s->client && s->durable->connection == i->connection)
-        sl_buf_put(client_out(s->client), i->bytes, i->sequence);
+    struct durable *d = s->durable;
+    if (!s->client || d->connection != i->connection)
+        return;
+    sl_buf_put(client_out(s->client), i->bytes, i->sequence);
+    d->held_bytes -= i->sequence + (uint32_t)sizeof *i;
+    if (d->held_bytes == 0)
+        client_release_input(s->client, HOLD_COMMIT);
 }
 
 static bool group_add(struct group *g, struct item item);

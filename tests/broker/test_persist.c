@@ -862,6 +862,50 @@ static void durable_no_more(void **state)
     durable_close(&d);
 }
 
+/* A disk that hangs: who subscribes on and on is not read any further. */
+static void answers_that_wait_are_bounded(void **state)
+{
+    enum { TIMES = 5000 };
+    (void)state;
+    struct durable_rig d;
+    struct sl_buf b = { 0 };
+    struct mqtt_sub_entry e = { .filter = sl_str("u") };
+    open_pair(&d, 1);
+    for (int i = 0; i < TIMES; i++)
+        mqtt_encode_subscribe(&b, MQTT_V5, (uint16_t)(i + 1), NULL, &e, 1);
+    peer_send(&d.peers[SUB], &b);
+    sl_buf_free(&b);
+    rig_turn(&d.r);
+    assert_false(d.peers[SUB].reading);
+    assert_true(d.r.broker->sessions.count == 2);
+    assert_true(peer_quiet(&d.peers[SUB]));
+    for (int i = 0; i < TIMES; i++) {
+        if (peer_quiet(&d.peers[SUB]))
+            durable_commit(&d);
+        (void)peer_next(&d.peers[SUB], MQTT_SUBACK);
+    }
+    assert_true(d.peers[SUB].reading);
+    durable_close(&d);
+}
+
+/* What was not subscribed to need not be forgotten. */
+static void unsubscribing_from_nothing_writes_nothing(void **state)
+{
+    (void)state;
+    struct durable_rig d;
+    struct sl_buf b = { 0 };
+    struct sl_slice filter = sl_str("nothing");
+    open_pair(&d, 1);
+    durable_commit(&d);
+    mqtt_encode_unsubscribe(&b, MQTT_V5, 1, NULL, &filter, 1);
+    peer_send(&d.peers[SUB], &b);
+    sl_buf_free(&b);
+    assert_int_equal(d.store.op_count, 1); /* the answer waits with the others all the same */
+    durable_commit(&d);
+    (void)peer_next(&d.peers[SUB], MQTT_UNSUBACK);
+    durable_close(&d);
+}
+
 static void one_group_a_turn(void **state)
 {
     (void)state;
@@ -1049,6 +1093,8 @@ int main(void)
         cmocka_unit_test(refused_qos2_does_not_come),
         cmocka_unit_test(durable_no_more),
         cmocka_unit_test(rights_are_asked_again),
+        cmocka_unit_test(answers_that_wait_are_bounded),
+        cmocka_unit_test(unsubscribing_from_nothing_writes_nothing),
         cmocka_unit_test(shares_are_remembered),
         cmocka_unit_test(one_group_a_turn),
     };
