@@ -81,6 +81,7 @@ void core_free(struct core *c)
         free(c->lane[i].read_rows);
     }
     free_list(&c->letters);
+    core_purge_free(c);
     thin_topics_free(&c->thin.topics);
     free(c->thin.rows);
     free(c->gone.v);

@@ -76,6 +76,13 @@ struct thin {
     bool out;    /* its job is with the disk */
 };
 
+/* Whoever waits for a message that was thrown away: told when the ledger has it on disk. */
+struct held_call {
+    outbox_safe_fn *fn;
+    void *ctx;
+    struct held_call *next;
+};
+
 /* A purge under way. */
 struct purge {
     struct outbox_purge_request request;
@@ -108,6 +115,7 @@ struct core {
     struct ranges gone; /* rows that the next commit deletes */
     struct entry_list letters;
     struct purge purge;
+    struct held_call *held, *held_landing;  /* of purges: for the next commit; for the one out */
     uint64_t purge_rows;                    /* of one stretch */
     struct entry *calls_first, *calls_last; /* on_safe callbacks that are due */
     void (*ready)(void *ctx);
@@ -196,6 +204,8 @@ bool core_purging(const struct core *c, const struct lane *l);
 /* A read that was out when the purge began has brought rows. */
 void core_purge_read(struct core *c, struct lane *l);
 void core_tick_purge(struct core *c, int64_t now);
+void core_purge_call(struct held_call **list, enum sl_code result); /* empties it */
+void core_purge_free(struct core *c);
 void core_purge_in_commit(struct core *c, struct disk_commit *commit);
 /* The commit came back; again: it failed, and is tried at once. */
 void core_purge_landed(struct core *c, const struct disk_job *job, bool again);

@@ -59,6 +59,7 @@ struct sim_identity {
 struct sim_faults {
     unsigned connect; /* an attempt fails, each way */
     unsigned hole;    /* ... or nothing comes of it */
+    unsigned purge;   /* somebody throws away what waits, at a step */
     unsigned drop;    /* the link is cut, at a step */
     unsigned ack_lost, ack_late;
     unsigned refused; /* PUBACK says no room, for now */
@@ -134,7 +135,7 @@ struct sim {
     struct sensor sensor[SIM_SENSORS];
     struct sim_message message[SIM_MESSAGES];
     uint32_t message_count;
-    uint64_t lives, crashes;
+    uint64_t lives, crashes, purges;
 };
 
 uint64_t sim_random(struct sim *s);
