@@ -7,6 +7,7 @@ int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_rule(int argc, char **argv);
 int cmd_user(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 int cmd_queue(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_simulate(int argc, char **argv);

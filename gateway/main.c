@@ -17,6 +17,7 @@ static const char usage[] =
     "  rule       try a rule on messages from a file\n"
     "  user       add, remove and list the users of the users file\n"
     "  queue      what waits for the cloud, and what it refused\n"
+    "  plan       how long the store lasts, and what a load costs\n"
     "  status     the running gateway's state\n"
     "  simulate   simulated sensors, for demonstrations and load\n"
     "  version    version, commit, and the libraries in use\n"
@@ -26,11 +27,17 @@ static const char usage[] =
 int main(int argc, char **argv)
 {
     static const struct cli_choice choices[] = {
-        { "run", cmd_run },           { "check", cmd_check },
-        { "rule", cmd_rule },         { "user", cmd_user },
-        { "queue", cmd_queue },       { "status", cmd_status },
-        { "simulate", cmd_simulate }, { "version", cmd_version },
-        { "--version", cmd_version }, { NULL, NULL },
+        { "run", cmd_run },
+        { "check", cmd_check },
+        { "rule", cmd_rule },
+        { "user", cmd_user },
+        { "queue", cmd_queue },
+        { "plan", cmd_plan },
+        { "status", cmd_status },
+        { "simulate", cmd_simulate },
+        { "version", cmd_version },
+        { "--version", cmd_version },
+        { NULL, NULL },
     };
     /* One heap: the writer thread's own would cost more than waiting for each other now and then.
      */

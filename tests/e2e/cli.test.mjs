@@ -11,7 +11,7 @@ const lines = (text) => text.split('\n').filter(Boolean);
 
 scenario('every command has --help', async () => {
     const commands = ['', 'run', 'check', 'rule', 'rule test', 'user', 'user add', 'user remove', 'user list', 'queue',
-        'queue list', 'status', 'simulate', 'version'];
+        'queue list', 'queue export', 'queue purge', 'plan', 'status', 'simulate', 'version'];
     for (const command of commands) {
         const done = ok(await sluice([...command.split(' ').filter(Boolean), '--help']));
         assert.match(done.stdout, /^usage: sluice/i, command);
@@ -25,7 +25,9 @@ scenario('mistakes on the command line are one line on standard error, and exit 
     const cases = [
         [], ['frobnicate'], ['--frobnicate'], ['run', '--frobnicate'], ['run', 'extra'], ['run', '-c'], ['check', '-x'],
         ['queue'], ['queue', 'frobnicate'], ['queue', 'list', '--lane', 'slow'], ['queue', 'list', '--limit', '-3'],
-        ['queue', 'list', '--limit', 'many'], ['rule', 'test'], ['rule', 'frobnicate'], ['user'], ['user', 'add'],
+        ['queue', 'list', '--limit', 'many'], ['plan', '--sensors', '0'], ['plan', '--interval', '5'], ['plan', '--keep', '-1'], ['plan', '--keep', '0'],
+        ['plan', '--keep', '0x10'], ['plan', '--price-messages', 'much'], ['plan', '--endurance', '0'], ['plan', 'extra'],
+        ['rule', 'test'], ['rule', 'frobnicate'], ['user'], ['user', 'add'],
         ['status', '--frobnicate'], ['simulate', '--sensors', 'x'], ['simulate', '--interval', '5 parsecs'],
         ['simulate', '--port', '70000'], ['version', 'extra'],
     ];
@@ -35,6 +37,26 @@ scenario('mistakes on the command line are one line on standard error, and exit 
         assert.equal(done.stdout, '', args.join(' '));
         assert.equal(lines(done.stderr).length, 1, `${args.join(' ')}: ${done.stderr}`);
     }
+});
+
+scenario('a plan asks no gateway, and follows the configuration', async (s) => {
+    const gateway = await s.gateway({ store: { max_bytes: '216MiB', max_age: '30d' } });
+    const plan = async (...args) => JSON.parse(ok(await gateway.sluice('plan', '--json', ...args)).stdout);
+    const one = await plan('--sensors', '100', '--interval', '1s', '--offline', '1h');
+    assert.deepEqual([one.messages_per_second, one.store.row_bytes, one.store.backlog, one.store.lost], [100, 216, 360000, 0]);
+    assert.equal(one.store.capacity, 1024 * 1024);
+    assert.equal(one.store.bound, 'store.max_bytes');
+    const two = await plan('--sensors', '100', '--interval', '1s', '--offline', '12h', '--keep', '0.5', '--price-messages', '2');
+    assert.equal(two.messages_per_second, 50);
+    assert.equal(two.store.backlog + two.store.lost, 12 * 3600 * 50);
+    assert(Math.abs(two.month.messages_usd - one.month.messages_usd) < 0.01, 'half as many at twice the price');
+    const text = ok(await gateway.sluice('plan')).stdout;
+    for (const word of ['load', 'store', 'drain', 'cloud', 'flash', 'USD a month']) assert(text.includes(word), text);
+    gateway.config.cloud = { type: 'mqtt', endpoint: 'x', ca: 'not/here.pem', limits: { publishes_per_second: 7 } };
+    gateway.write();
+    const there = await gateway.sluice('plan', '--json');
+    assert.equal(JSON.parse(ok(there).stdout).drain.messages_per_second, 7);
+    assert.match(there.stderr, /has errors: `sluice check` lists them\n$/);
 });
 
 scenario('ten mistakes in a configuration are ten lines, each with its line and column', async (s) => {
