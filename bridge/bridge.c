@@ -9,7 +9,8 @@
 
 #define USER_TIMEOUT_MS  30000 /* sent bytes that the peer's TCP does not acknowledge */
 #define FAREWELL_MS      500   /* after DISCONNECT, for the server to close */
-#define CLOSED_EARLY_MAX 3     /* closes after CONNECT before the other version is tried */
+#define GATHER_IN_FLIGHT 32
+#define CLOSED_EARLY_MAX 3 /* closes after CONNECT before the other version is tried */
 
 /* ---- states ----
  *
@@ -249,6 +250,9 @@ static void on_data(void *ctx, struct sl_slice bytes)
     struct bridge *b = ctx;
     client_feed(b->client, bytes, bridge_now(b));
     bridge_settle(b);
+    /* A full window is refilled a quarter at a time, not one by one. */
+    if (b->link && client_in_flight(b->client) >= GATHER_IN_FLIGHT)
+        link_gather(b->link, client_in_flight(b->client) / 4);
 }
 
 static void on_written(void *ctx)

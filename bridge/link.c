@@ -11,6 +11,10 @@
 
 #define ADDRESSES_MAX 8
 #define ADDRESS_MS    3000 /* for one address while another is left */
+#define GATHER_MS     2
+#define GATHER_MAX    256
+#define PACKET_MIN    4 /* an acknowledgement, and what TLS puts around it */
+#define RECORD_MIN    22
 #define READ_SIZE     ((size_t)64 * 1024)
 #define SEND_BUFFER   (128 * 1024) /* the kernel's: an alert must not wait behind megabytes */
 #define WIRE_MAX      ((size_t)320 * 1024 * 1024)
@@ -47,6 +51,7 @@ struct link {
     bool app_waiting;          /* `wire` holds bytes of the owner */
     struct sl_buf plain, wire, sending;
     uint8_t *read_buf;
+    int wake_bytes; /* SO_RCVLOWAT; 0: never set */
     uint64_t bytes_in, bytes_out;
     unsigned holds; /* the timer and every attempt that libuv still points into */
     void (*on_closed)(void *ctx);
@@ -218,6 +223,32 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         take_tls(l, in);
     else
         l->events.data(l->events.ctx, in);
+}
+
+static void wake_at(struct link *l, int bytes)
+{
+    uv_os_fd_t fd;
+    if (l->wake_bytes == bytes || uv_fileno((uv_handle_t *)&l->attempt->tcp, &fd) != 0)
+        return;
+    /* Where the kernel refuses, reads come as they did. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+    l->wake_bytes = bytes;
+}
+
+static void on_gathered(uv_timer_t *timer)
+{
+    struct link *l = timer->data;
+    if (!l->closing && !l->ended && l->attempt)
+        wake_at(l, 1);
+}
+
+void link_gather(struct link *l, uint32_t packets)
+{
+    if (!l->open || l->closing || l->ended || !l->attempt)
+        return;
+    int each = l->session ? PACKET_MIN + RECORD_MIN : PACKET_MIN;
+    wake_at(l, packets < GATHER_MAX ? (int)packets * each : GATHER_MAX * each);
+    (void)uv_timer_start(&l->timer, on_gathered, GATHER_MS, 0); /* cannot fail: it has a callback */
 }
 
 /* ---- connecting ---- */

@@ -46,6 +46,9 @@ SL_NODISCARD enum sl_code link_open(struct link **ret, const struct link_options
                                     const struct link_events *events, struct sl_err *err);
 /* One piece at a time: not again before `written`. The bytes are taken (copied or encrypted). */
 SL_NODISCARD enum sl_code link_send(struct link *l, struct sl_slice bytes, struct sl_err *err);
+/* Small packets are awaited: they need not be read before there are so many, or after 2 ms. Until
+ * the next call. */
+void link_gather(struct link *l, uint32_t packets);
 /* Once. Says goodbye (close_notify) if that can be done without waiting; closed(ctx) comes from the
  * loop. A name look-up that the system's resolver does not give up is left to end by itself. */
 void link_close(struct link *l, void (*closed)(void *ctx), void *ctx);
