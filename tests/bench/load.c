@@ -7,6 +7,8 @@
  *   load retained --port P --pid BROKER --count N [--qos Q]         a late subscriber to N retained
  * messages load queue    --port P --pid BROKER --count N                   N messages for a session
  * that is away load drain    --port P --pid BROKER --count N                   ... which comes back
+ *   load acks     --port P --pid BROKER --count N --rate N          time to the PUBACK
+ *   load arrivals --port P --pid SENDER --count N                   a subscriber to up/# counts
  *
  * One JSON line: deliveries, seconds, messages a second, the broker's CPU time for each delivery
  * (from /proc, all its threads), the generator's own share of a core, latencies. Exit 3 when a
@@ -87,8 +89,9 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(struct load *l);
     } kinds[] = {
-        { "flow", run_flow },   { "idle", run_idle },   { "retained", run_retained },
-        { "queue", run_queue }, { "drain", run_drain },
+        { "flow", run_flow },         { "idle", run_idle },   { "retained", run_retained },
+        { "queue", run_queue },       { "drain", run_drain }, { "acks", run_acks },
+        { "arrivals", run_arrivals },
     };
     static struct load l = { .o = { .port = 1883,
                                     .publishers = 1,

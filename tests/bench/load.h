@@ -66,6 +66,7 @@ struct load {
     uint64_t wrong;     /* deliveries twice or out of order */
     uint32_t *expected; /* next number, by subscriber and publisher */
     struct latencies latencies;
+    uint64_t *due; /* load_ends.c */
     uint8_t *read_buffer;
     uint8_t payload[PAYLOAD_MAX];
 };
@@ -110,5 +111,7 @@ void run_idle(struct load *l);
 void run_retained(struct load *l);
 void run_queue(struct load *l);
 void run_drain(struct load *l);
+void run_acks(struct load *l);
+void run_arrivals(struct load *l);
 
 #endif
