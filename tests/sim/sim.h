@@ -40,11 +40,12 @@ enum sim_kind {
 /* A message from a sensor, for the whole run. */
 struct sim_message {
     enum sim_kind kind;
-    bool acked;      /* to its sensor */
-    uint8_t wanted;  /* lanes it must leave by, by bit */
-    uint8_t arrived; /* ... it has arrived by */
-    uint8_t buried;  /* ... the cloud has refused for good */
-    uint32_t sent;   /* so often by its sensor: each may have an identity of its own */
+    bool acked;       /* to its sensor */
+    uint8_t wanted;   /* lanes it must leave by, by bit */
+    uint8_t arrived;  /* ... it has arrived by */
+    uint8_t nameless; /* ... without an identity: over 3.1.1 */
+    uint8_t buried;   /* ... the cloud has refused for good */
+    uint32_t sent;    /* so often by its sensor: each may have an identity of its own */
     uint64_t number[OUTBOX_LANES]; /* its identity, the last if several; 0: not seen yet */
 };
 
