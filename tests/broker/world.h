@@ -108,6 +108,8 @@ struct world {
     bool durable;                 /* with a store, and crashes */
     bool holds_commits, crashing; /* commits come when they are asked for; the end of a broker */
     unsigned denied;              /* topic + 1 that nobody may receive; 0: no access list */
+    bool forgets; /* a session that has ended may be there again: its end was not committed */
+    bool failed;  /* the disk, since the last start */
     struct fake_store store;
 };
 

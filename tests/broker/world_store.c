@@ -37,6 +37,7 @@ void world_break(struct world *w)
 {
     if (!w->durable)
         return;
+    w->failed = true;
     w->unsafe = true; /* what is refused may have been handed out to those who need no store */
     if (w->store.broken)
         store_repair(&w->store, w->broker);
@@ -50,6 +51,8 @@ void world_crash(struct world *w, unsigned ops)
     if (!w->durable)
         return;
     w->lapped = true;
+    w->forgets |= w->failed || ops < w->store.op_count;
+    w->failed = false;
     store_crash(&w->store, ops);
     w->crashing = true;
     world_end(w);
