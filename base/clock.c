@@ -1,6 +1,7 @@
 /* clock.c - the system's clocks. */
 #include "base/clock.h"
 
+#include <sys/timex.h>
 #include <time.h>
 
 static int64_t read_ms(clockid_t id)
@@ -24,3 +25,10 @@ static int64_t system_wall_ms(void *ctx)
 }
 
 const struct sl_clock sl_clock_system = { system_mono_ms, system_wall_ms, NULL };
+
+bool sl_clock_is_set(void)
+{
+    struct timex t = { 0 };
+    int state = adjtimex(&t); /* only asks */
+    return state >= 0 && state != TIME_ERROR && !(t.status & STA_UNSYNC);
+}

@@ -22,8 +22,8 @@ static void put_members(struct sl_buf *out, const struct outbox_item *item, cons
     if (out->len > 0)
         out->len--; /* its closing quote: the identity goes on */
     sl_buf_printf(out, "/%s/%" PRIu64 "\"", outbox_lane_name(item->lane), item->number);
-    if (item->msg->wall_ms > 0)
-        sl_buf_printf(out, ",\"sluice-ts\":%" PRId64, item->msg->wall_ms);
+    if (item->wall_ms > 0)
+        sl_buf_printf(out, ",\"sluice-ts\":%" PRId64, item->wall_ms);
     sl_buf_put_u8(out, '}');
 }
 

@@ -129,9 +129,9 @@ static void put_properties(struct sl_buf *raw, const struct outgoing *p)
                      outbox_lane_name(p->item->lane), p->item->number);
     if (n > 0 && (size_t)n < sizeof text)
         mqtt_put_user_property(raw, sl_str("sluice-id"), sl_bytes(text, (size_t)n));
-    if (m->wall_ms <= 0)
+    if (p->item->wall_ms <= 0)
         return;
-    n = snprintf(text, sizeof text, "%" PRId64, m->wall_ms);
+    n = snprintf(text, sizeof text, "%" PRId64, p->item->wall_ms);
     if (n > 0 && (size_t)n < sizeof text)
         mqtt_put_user_property(raw, sl_str("sluice-ts"), sl_bytes(text, (size_t)n));
 }

@@ -81,6 +81,7 @@ enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err)
     struct outbox_options o = {
         .loop = &g->loop,
         .clock = g->clock,
+        .clock_is_set = g->clock == &sl_clock_system ? sl_clock_is_set : NULL,
         .path = path,
         .seal_key = sealed ? key : NULL,
         .max_bytes = c->store.max_bytes,

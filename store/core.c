@@ -103,6 +103,8 @@ static struct entry *new_entry(struct core *c, enum outbox_lane lane, struct sl_
     e->on_safe = on_safe;
     e->ctx = ctx;
     e->accepted_ms = core_now(c);
+    core_look_at_clock(c, e->accepted_ms);
+    e->unsure = !c->time.sure;
     e->bytes = (uint32_t)disk_row_bytes(m);
     e->footprint = (uint32_t)(sizeof *e + sl_msg_size(m));
     return e;
@@ -174,6 +176,7 @@ void core_set_link(struct core *c, bool up)
 struct outbox_item *core_take(struct core *c)
 {
     int64_t now = core_now(c);
+    core_look_at_clock(c, now);
     for (int i = 0; i < OUTBOX_LANES; i++) {
         struct lane *l = &c->lane[i];
         struct entry *e;
@@ -185,6 +188,7 @@ struct outbox_item *core_take(struct core *c)
             continue;
         lane_mark_taken(c, l, e);
         e->item.sender_data = NULL;
+        e->item.wall_ms = core_wall_of(c, e);
         return &e->item;
     }
     c->ready_wanted = true;
@@ -372,6 +376,7 @@ void core_tick(struct core *c)
 {
     int64_t now = core_now(c);
     c->wake_now = false;
+    core_look_at_clock(c, now);
     if (c->closing)
         core_tick_close(c, now);
     core_start_open(c, now);

@@ -149,7 +149,13 @@ static bool gather_one(struct core *c, struct gathering *at, struct entry *e)
         return false;
     if (!rows_reserve(&c->group, at->rows + 1))
         return false;
-    c->group.rows[at->rows++] = (struct disk_append){ e->item.msg, e->number, e->item.lane };
+    c->group.rows[at->rows++] = (struct disk_append){
+        .msg = e->item.msg,
+        .number = e->number,
+        .wall_ms = e->unsure && c->time.sure ? core_wall_of(c, e) : e->item.msg->wall_ms,
+        .lane = e->item.lane,
+        .unsure = e->unsure && !c->time.sure,
+    };
     c->group.job.commit.lane[e->item.lane].last = e->number;
     at->bytes += e->bytes;
     at->room -= e->bytes;
@@ -224,6 +230,8 @@ void core_start_commit(struct core *c, int64_t now)
     commit->letter_count = gather_letters(c);
     commit->letters = g->letters;
     core_purge_in_commit(c, commit);
+    commit->clock_set = c->time.to_tell;
+    commit->clock_offset_ms = c->time.offset_ms;
     g->out = true;
     c->dirty = false;
     c->forget_at = INT64_MAX;
@@ -301,6 +309,8 @@ static void commit_landed(struct core *c, const struct disk_commit *commit)
     }
     if (g->thinned)
         c->thin.count = 0;
+    if (commit->clock_set)
+        c->time.to_tell = false;
     letters_landed(c, commit->letter_count);
     c->commits++;
     c->rows_written += commit->row_count;

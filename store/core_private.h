@@ -48,6 +48,14 @@ struct lane {
     bool reading;
 };
 
+/* See core_time.c. */
+struct clock_trust {
+    int64_t offset_ms; /* wall - monotonic, as last seen; final once it is sure */
+    int64_t look_at;
+    bool begun, sure;
+    bool to_tell; /* the disk does not know yet */
+};
+
 /* The commit under way. */
 struct group {
     struct disk_job job;
@@ -112,6 +120,7 @@ struct core {
     struct lane lane[OUTBOX_LANES];
     struct group group;
     struct thin thin;
+    struct clock_trust time;
     struct ranges gone; /* rows that the next commit deletes */
     struct entry_list letters;
     struct purge purge;
@@ -172,6 +181,10 @@ void core_expire(struct core *c, int64_t now);
 int64_t core_expire_at(const struct core *c);
 bool core_expired(const struct core *c, const struct entry *e, int64_t now);
 bool core_pressed(const struct core *c);
+
+/* core_time.c */
+void core_look_at_clock(struct core *c, int64_t now);
+int64_t core_wall_of(const struct core *c, const struct entry *e);
 
 /* core_thin.c: when_full is `thin` */
 bool core_drops_oldest(const struct core *c);

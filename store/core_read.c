@@ -24,6 +24,7 @@ static struct entry *entry_from_row(const struct disk_row *row)
     e->bytes = row->bytes;
     e->footprint = (uint32_t)(sizeof *e + sl_msg_size(row->msg));
     e->where = ENTRY_DISK;
+    e->unsure = row->unsure;
     return e;
 }
 

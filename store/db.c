@@ -35,6 +35,12 @@ static const char *const queries[Q_COUNT] = {
                " WHERE number BETWEEN ?1 AND ?2 ORDER BY number LIMIT ?3",
     [Q_SEAL_GET] = "SELECT proof FROM seal WHERE id=1",
     [Q_SEAL_SET] = "INSERT OR REPLACE INTO seal(id,proof) VALUES(1,?1)",
+    /* Later boots have more between their clocks. */
+    [Q_BOOT_GET] =
+        "SELECT id,offset_ms FROM boot ORDER BY offset_ms DESC LIMIT " SQL_STRING(DB_BOOTS_MAX),
+    [Q_BOOT_SET] = "INSERT OR REPLACE INTO boot(id,offset_ms) VALUES(?1,?2)",
+    [Q_BOOT_TRIM] = "DELETE FROM boot WHERE id NOT IN (SELECT id FROM boot ORDER BY offset_ms DESC"
+                    " LIMIT " SQL_STRING(DB_BOOTS_MAX) ")",
     ROW_QUERIES(OUTBOX_ALERT, "alert"),
     ROW_QUERIES(OUTBOX_NORMAL, "normal"),
     ROW_QUERIES(OUTBOX_TELEMETRY, "telemetry"),
@@ -155,6 +161,8 @@ static enum sl_code read_store(struct db *db, struct sl_err *err)
 enum sl_code db_read_state(struct db *db, struct sl_err *err)
 {
     enum sl_code code = read_store(db, err);
+    if (code == SL_OK)
+        code = db_read_boots(db, err);
     for (int i = 0; i < OUTBOX_LANES && code == SL_OK; i++) {
         code = read_lane(db, i, err);
         for (int why = 0; why < OUTBOX_LOSSES && code == SL_OK; why++)

@@ -20,7 +20,7 @@ static const char schema[] =
     "CREATE TABLE loss(id INTEGER PRIMARY KEY,count INTEGER,first_ms INTEGER,last_ms INTEGER);"
     "CREATE TABLE dead(id INTEGER PRIMARY KEY,lane INTEGER,number INTEGER,wall_ms INTEGER,"
     "topic TEXT,payload BLOB,reason TEXT,bytes INTEGER,flags INTEGER);"
-    DB_SEAL_TABLE
+    DB_SEAL_TABLE DB_BOOT_TABLE
     "INSERT INTO lane VALUES(0,'alert',0,0,0,0,0);"
     "INSERT INTO lane VALUES(1,'normal',0,0,0,0,0);"
     "INSERT INTO lane VALUES(2,'telemetry',0,0,0,0,0);"

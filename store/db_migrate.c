@@ -10,12 +10,14 @@
 static const char *const steps[] = {
     /* 2: dead letters that are sealed, the check of the key */
     "ALTER TABLE dead ADD COLUMN flags INTEGER DEFAULT 0;" DB_SEAL_TABLE,
+    /* 3: boots that began without the time */
+    DB_BOOT_TABLE,
 };
 static_assert(SL_ARRAY_LEN(steps) == DB_VERSION - 1, "a step for each version");
 
 static enum sl_code step_to(struct db *db, int version, struct sl_err *err)
 {
-    static const char *const set[] = { "PRAGMA user_version=2" };
+    static const char *const set[] = { "PRAGMA user_version=2", "PRAGMA user_version=3" };
     static_assert(SL_ARRAY_LEN(set) == SL_ARRAY_LEN(steps), "a version for each step");
     enum sl_code code = sql_exec(&db->sql, "BEGIN IMMEDIATE", err);
     if (code == SL_OK)

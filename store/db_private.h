@@ -7,8 +7,10 @@
 #include "sql.h"
 
 #define DB_APPLICATION_ID 0x534c4358 /* "SLCX" */
-#define DB_VERSION        2
+#define DB_VERSION        3
 #define DB_VERSION_SEAL   2 /* from here on there is a check of the key */
+#define DB_BOOT_TABLE     "CREATE TABLE boot(id INTEGER PRIMARY KEY,offset_ms INTEGER);"
+#define DB_BOOTS_MAX      32
 #define DB_SEAL_TABLE     "CREATE TABLE seal(id INTEGER PRIMARY KEY,proof BLOB);"
 
 enum query {
@@ -27,6 +29,9 @@ enum query {
     Q_THIN,
     Q_SEAL_GET,
     Q_SEAL_SET,
+    Q_BOOT_GET,
+    Q_BOOT_SET,
+    Q_BOOT_TRIM,
     Q_ROW_ADD, /* one for each lane from here on */
     Q_ROW_DELETE = Q_ROW_ADD + OUTBOX_LANES,
     Q_ROW_READ = Q_ROW_DELETE + OUTBOX_LANES,
@@ -42,6 +47,11 @@ struct db {
     struct sealer *sealer;       /* NULL: rows lie as they are */
     struct sl_buf plain, cipher; /* of the row at hand */
     bool gone;                   /* see sql_rescue.c */
+    struct {
+        uint32_t id;
+        int64_t offset_ms;
+    } boot[DB_BOOTS_MAX]; /* boots whose time became known, the newest first */
+    size_t boot_count;
     int64_t opened_mono_ms, opened_wall_ms;
 };
 
@@ -59,6 +69,10 @@ void db_committed(struct db *db, const struct disk_lane lane[OUTBOX_LANES]);
 
 /* db_rows.c */
 struct sl_slice db_column(sqlite3_stmt *s, int at); /* of a text or blob: its bytes */
+
+/* db_boot.c: what was between the clocks, in boots that began without the time */
+enum sl_code db_read_boots(struct db *db, struct sl_err *err);
+enum sl_code db_note_boot(struct db *db, int64_t offset_ms, struct sl_err *err);
 
 /* db_migrate.c */
 enum sl_code db_migrate(struct db *db, int version, struct sl_err *err);

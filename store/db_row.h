@@ -7,8 +7,8 @@
 
 #include "base/seal.h"
 
-/* Bits 9 to 15 are free; the key of a batch lies above them. */
-enum { ROW_QOS = 3, ROW_RETAIN = 4, ROW_SEALED = 256, ROW_BATCH_SHIFT = 16 };
+/* Bits 10 to 15 are free; the key of a batch lies above them. */
+enum { ROW_QOS = 3, ROW_RETAIN = 4, ROW_SEALED = 256, ROW_UNSURE = 512, ROW_BATCH_SHIFT = 16 };
 
 /* Sealed, a row's topic and properties are empty, and its payload has all three: this much longer
  * than they are. */

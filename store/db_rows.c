@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-/* A wall clock before 2024 was never set. */
-#define WALL_TRUSTED_MS ((int64_t)1704067200000)
-
 enum column {
     C_NUMBER,
     C_WALL,
@@ -59,11 +56,12 @@ static enum sl_code add_row(struct db *db, const struct disk_append *append, str
 {
     const struct sl_msg *m = append->msg;
     struct row r = { .number = append->number,
-                     .wall_ms = m->wall_ms,
+                     .wall_ms = append->wall_ms,
                      .mono_ms = m->mono_ms,
                      .boot = db->options.boot,
                      .expiry_s = m->expiry_s,
                      .flags = (uint32_t)(m->qos & ROW_QOS) | (m->retain ? ROW_RETAIN : 0u) |
+                              (append->unsure ? ROW_UNSURE : 0u) |
                               (uint32_t)m->batch << ROW_BATCH_SHIFT,
                      .topic = sl_msg_topic(m),
                      .props = sl_msg_props(m),
@@ -174,6 +172,8 @@ static enum sl_code apply(struct db *db, struct disk_commit *commit, struct sl_e
         code = add_row(db, &commit->rows[i], err);
     if (code == SL_OK)
         code = add_letters(db, commit, err);
+    if (code == SL_OK && commit->clock_set)
+        code = db_note_boot(db, commit->clock_offset_ms, err);
     if (code == SL_OK)
         code = db_write_state(db, commit->lane, err);
     return code;
@@ -266,9 +266,20 @@ static int64_t mono_of(const struct db *db, const struct row *r)
     if (r->boot != 0 && r->boot == db->options.boot)
         return r->mono_ms;
     int64_t now = db->opened_wall_ms;
-    if (r->wall_ms < WALL_TRUSTED_MS || now < r->wall_ms)
+    if (r->wall_ms < OUTBOX_WALL_SET_MS || now < r->wall_ms)
         return db->opened_mono_ms;
     return db->opened_mono_ms - (now - r->wall_ms);
+}
+
+/* Doubtful no more, when the time became known later in its boot. */
+static void put_time_right(const struct db *db, struct row *r)
+{
+    for (size_t i = 0; r->flags & ROW_UNSURE && i < db->boot_count; i++) {
+        if (db->boot[i].id != r->boot)
+            continue;
+        r->wall_ms = r->mono_ms + db->boot[i].offset_ms;
+        r->flags &= ~(uint32_t)ROW_UNSURE;
+    }
 }
 
 static struct sl_msg *message(const struct db *db, const struct row *r)
@@ -303,6 +314,8 @@ static enum sl_code take_row(struct db *db, sqlite3_stmt *s, struct disk_read *r
     enum sl_code code = checksum(&r, read->lane) == (uint32_t)sqlite3_column_int64(s, C_CRC)
                             ? db_unseal_row(db, &r, read->lane, false)
                             : SL_CORRUPT;
+    put_time_right(db, &r);
+    row->unsure = (r.flags & ROW_UNSURE) != 0 && r.boot != 0 && r.boot == db->options.boot;
     if (code == SL_OK)
         row->msg = message(db, &r);
     if (code != SL_CORRUPT && !row->msg)

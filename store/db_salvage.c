@@ -188,6 +188,16 @@ static enum sl_code set_identity(struct salvage *s, struct sl_err *err)
     return sql_exec(&s->to->sql, text, err);
 }
 
+static enum sl_code copy_boots(struct salvage *s, struct sl_err *err)
+{
+    enum sl_code code = SL_OK;
+    for (size_t i = s->from->boot_count; i > 0 && code == SL_OK; i--) {
+        s->to->options.boot = s->from->boot[i - 1].id;
+        code = db_note_boot(s->to, s->from->boot[i - 1].offset_ms, err);
+    }
+    return code;
+}
+
 static enum sl_code copy_all(struct salvage *s, struct sl_err *err)
 {
     enum sl_code code =
@@ -198,7 +208,9 @@ static enum sl_code copy_all(struct salvage *s, struct sl_err *err)
     if (code != SL_OK)
         return code;
     copy_rest(s);
-    code = db_write_state(s->to, s->lane, err);
+    code = copy_boots(s, err);
+    if (code == SL_OK)
+        code = db_write_state(s->to, s->lane, err);
     if (code == SL_OK)
         code = set_identity(s, err);
     return code == SL_OK ? sql_exec(&s->to->sql, "COMMIT", err) : code;
@@ -224,8 +236,8 @@ static enum sl_code open_damaged(struct salvage *s, const char *path, struct sl_
         return code;
     db_prepare_some(s->from);
     sqlite3_stmt **q = s->from->query;
-    s->counted =
-        q[Q_STORE_GET] && q[Q_LANE_GET] && q[Q_LOSS_GET] && db_read_state(s->from, err) == SL_OK;
+    s->counted = q[Q_STORE_GET] && q[Q_LANE_GET] && q[Q_LOSS_GET] && q[Q_BOOT_GET] &&
+                 db_read_state(s->from, err) == SL_OK;
     if (s->counted) {
         memcpy(s->lane, s->from->lane, sizeof s->lane);
         s->id = s->from->id;

@@ -65,7 +65,9 @@ struct disk_open {
 struct disk_append {
     struct sl_msg *msg;
     uint64_t number;
+    int64_t wall_ms; /* instead of the message's */
     enum outbox_lane lane;
+    bool unsure; /* it is doubtful, until a commit of this boot tells clock_offset_ms */
 };
 struct disk_range {
     uint64_t first, last; /* inclusive */
@@ -89,6 +91,8 @@ struct disk_commit {
     unsigned letters_gone;               /* of which lanes (a bit each) the oldest letters go ... */
     uint64_t letters_max;                /* ... and how many at most */
     struct disk_lane lane[OUTBOX_LANES]; /* as they are after this commit */
+    bool clock_set;                      /* the time is known now: between the clocks are ... */
+    int64_t clock_offset_ms;             /* ... this many milliseconds, in this boot */
     uint64_t dead_rows;                  /* out */
     uint64_t letters_removed;            /* out: for letters_gone */
     uint64_t file_bytes;                 /* out: database and log */
@@ -102,6 +106,7 @@ struct disk_row {
     uint64_t number, position; /* the latter: of a dead letter its own count */
     uint32_t bytes;            /* what it is counted for */
     enum outbox_lane lane;
+    bool unsure;  /* its wall clock is doubtful, and it is of this boot */
     char *reason; /* dead letters: the receiver's to free; else NULL */
 };
 struct disk_read {

@@ -25,6 +25,7 @@ struct entry {
     bool taken;     /* with the sender */
     bool gone;      /* settled while ENTRY_WRITING: deleted by the next commit */
     bool maybe_row; /* a commit with it failed: the row may be on disk all the same */
+    bool unsure;    /* accepted, in this boot, before the time was known */
     bool queued;    /* in the queue of callbacks */
     bool released;  /* free it after its callback */
 };

@@ -214,7 +214,8 @@ uint32_t sim_new_message(struct sim *s, enum sim_kind kind, uint8_t wanted)
     if (s->message_count + 1 == SIM_MESSAGES)
         return 0;
     uint32_t id = ++s->message_count;
-    s->message[id] = (struct sim_message){ .kind = kind, .wanted = wanted };
+    s->message[id] =
+        (struct sim_message){ .kind = kind, .wanted = wanted, .made_ms = s->loop.now_ms };
     return id;
 }
 

@@ -325,6 +325,12 @@ static void choose_faults(struct sim *s)
     s->batch_bytes = 64 + (unsigned)sim_below(s, 5000);
     s->bounded = sim_below(s, 100) < 25;
     s->old_cloud = sim_below(s, 100) < 10;
+    s->late_clock = sim_below(s, 100) < 15;
+    if (s->late_clock) {
+        s->wall_offset_ms = (int64_t)sim_below(s, 1000000);
+        s->faults.clock = 0;
+        s->clock_set_ms = INT64_MAX / 2;
+    }
 }
 
 /* By hand, in the middle of everything; refused while another is under way. */
@@ -338,6 +344,13 @@ static void purge(struct sim *s)
         s->purges++;
 }
 
+static void set_clock(struct sim *s)
+{
+    s->clock_was_set = true;
+    s->clock_set_ms = s->loop.now_ms;
+    s->wall_offset_ms = SIM_WALL_OFFSET_MS;
+}
+
 static void one_step(struct sim *s)
 {
     if (!s->gateway)
@@ -349,9 +362,13 @@ static void one_step(struct sim *s)
         net_cut(s);
     if (sim_chance(s, 5))
         sensor_cut(&s->sensor[sim_below(s, SIM_SENSORS)]);
-    if (sim_chance(s, s->faults.clock)) /* hours, or years */
+    if (s->late_clock && !s->clock_was_set && sim_chance(s, 15))
+        set_clock(s);
+    if (sim_chance(s, s->faults.clock)) { /* hours, or years */
+        s->jumped = true;
         s->wall_offset_ms += (int64_t)sim_below(s, 7200000) - 3600000 +
                              (sim_chance(s, 100) ? (int64_t)365 * 86400000 : 0);
+    }
     if (sim_chance(s, s->faults.purge))
         purge(s);
     pass(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 20000 : 150));
@@ -367,6 +384,8 @@ static void drain(struct sim *s)
     int64_t begin = s->loop.now_ms;
     s->faults = (struct sim_faults){ 0 };
     s->draining = true;
+    if (s->late_clock && !s->clock_was_set)
+        set_clock(s);
     if (!s->gateway)
         start(s);
     net_cut(s);
@@ -397,7 +416,7 @@ static void open_world(struct sim *s, uint64_t seed, bool real_disk)
     s->seed = seed;
     s->random = seed * 0x9e3779b97f4a7c15u + 1;
     (void)sim_random(s);
-    s->wall_offset_ms = 1800000000000;
+    s->wall_offset_ms = SIM_WALL_OFFSET_MS;
     s->clock = (struct sl_clock){ mono_of, wall_of, s };
     fake_disk_init(&s->fake);
     (void)snprintf(s->folder, sizeof s->folder, "/tmp");

@@ -45,6 +45,7 @@ struct sim_message {
     uint8_t arrived;  /* ... it has arrived by */
     uint8_t nameless; /* ... without an identity: over 3.1.1 */
     uint8_t buried;   /* ... the cloud has refused for good */
+    int64_t made_ms;  /* when its sensor thought of it */
     uint32_t sent;    /* so often by its sensor: each may have an identity of its own */
     uint64_t number[OUTBOX_LANES]; /* its identity, the last if several; 0: not seen yet */
 };
@@ -72,6 +73,8 @@ struct sim_faults {
     unsigned stop;    /* at a step: stopped in order */
     unsigned clock;   /* at a step: the wall clock jumps */
 };
+
+#define SIM_WALL_OFFSET_MS INT64_C(1800000000000)
 
 struct cloud {
     struct link *conn; /* NULL: nobody is connected */
@@ -116,6 +119,10 @@ struct sim {
     struct sl_clock clock;
     struct loop loop;
     struct sim_faults faults;
+    bool late_clock; /* the machine starts in 1970; its clock is set some time later */
+    bool clock_was_set;
+    int64_t clock_set_ms;
+    bool jumped;     /* the clock did, in some other way: times tell nothing */
     bool bounded;    /* small bounds: losses are expected, and counted */
     bool old_cloud;  /* speaks 3.1.1 only: no identities */
     bool reorders;   /* the cloud refused for now: what it refused comes behind the others */

@@ -21,7 +21,7 @@ void fake_disk_init(struct fake_disk *d)
     *d = (struct fake_disk){ .interface = { submit } };
 }
 
-static struct sl_msg *copy_of(const struct sl_msg *m)
+static struct sl_msg *copy_at(const struct sl_msg *m, int64_t wall_ms)
 {
     struct sl_msg *copy = sl_msg_new(&(struct sl_msg_parts){ .topic = sl_msg_topic(m),
                                                              .props = sl_msg_props(m),
@@ -31,10 +31,15 @@ static struct sl_msg *copy_of(const struct sl_msg *m)
                                                              .retain = m->retain,
                                                              .batch = m->batch,
                                                              .mono_ms = m->mono_ms,
-                                                             .wall_ms = m->wall_ms });
+                                                             .wall_ms = wall_ms });
     if (!copy)
         abort();
     return copy;
+}
+
+static struct sl_msg *copy_of(const struct sl_msg *m)
+{
+    return copy_at(m, m->wall_ms);
 }
 
 static void drop_row(struct fake_rows *r, size_t at)
@@ -138,9 +143,11 @@ static void apply(struct fake_disk *d, struct disk_commit *c)
         c->letters_removed++;
     }
     for (size_t i = 0; i < c->row_count; i++)
-        add_row(&d->rows[c->rows[i].lane], (struct fake_row){ .msg = copy_of(c->rows[i].msg),
-                                                              .number = c->rows[i].number,
-                                                              .lane = c->rows[i].lane });
+        add_row(&d->rows[c->rows[i].lane],
+                (struct fake_row){ .msg = copy_at(c->rows[i].msg, c->rows[i].wall_ms),
+                                   .unsure = c->rows[i].unsure,
+                                   .number = c->rows[i].number,
+                                   .lane = c->rows[i].lane });
     for (size_t i = 0; i < c->letter_count; i++)
         add_row(&d->dead, (struct fake_row){ .msg = copy_of(c->letters[i].msg),
                                              .number = c->letters[i].number,
@@ -203,6 +210,7 @@ static enum sl_code do_read(struct fake_disk *d, struct disk_read *read)
                                .position = from->number,
                                .bytes = (uint32_t)size,
                                .lane = from->lane,
+                               .unsure = from->unsure,
                                .reason = from->reason ? strdup(from->reason) : NULL };
         read->from = from->number + 1;
         bytes += size;

@@ -9,6 +9,7 @@ struct fake_row {
     uint64_t number;
     char *reason; /* dead letters */
     enum outbox_lane lane;
+    bool unsure;
     bool bad; /* fails its checksum */
 };
 

@@ -88,7 +88,9 @@ static void add(struct place *p, uint64_t number, const char *topic, const char 
 {
     struct sl_err err = { 0 };
     struct sl_msg *m = message(topic, "prop-secret", payload);
-    struct disk_append row = { m, number, OUTBOX_TELEMETRY };
+    struct disk_append row = {
+        .msg = m, .number = number, .wall_ms = m->wall_ms, .lane = OUTBOX_TELEMETRY
+    };
     struct disk_letter letter = { m, reason, number, OUTBOX_TELEMETRY };
     struct disk_commit commit = { .rows = &row,
                                   .row_count = reason ? 0 : 1,
@@ -277,8 +279,7 @@ static void a_row_that_was_changed_does_not_count(void **state)
 {
     (void)state;
     static const char *const changes[] = {
-        "UPDATE telemetry SET payload=(SELECT payload FROM telemetry WHERE number=1001) "
-        "WHERE number=1000",
+        "UPDATE telemetry SET payload=zeroblob(length(payload)) WHERE number=1000",
         "UPDATE telemetry SET flags=flags&255 WHERE number=1000",
         "UPDATE telemetry SET flags=flags|1024 WHERE number=1000",
         "UPDATE telemetry SET payload=substr(payload,1,45) WHERE number=1000",
@@ -374,6 +375,60 @@ static void version_1_is_not_changed_by_looking(void **state)
     end(&p);
 }
 
+/* ---- boots ---- */
+
+static void add_doubtful(struct place *p, uint64_t number, bool unsure, const int64_t *offset_ms)
+{
+    struct sl_err err = { 0 };
+    struct sl_msg *m = message("topic-secret", "prop-secret", "x");
+    struct disk_append row = {
+        .msg = m, .number = number, .wall_ms = 7000, .lane = OUTBOX_TELEMETRY, .unsure = unsure
+    };
+    struct disk_commit commit = { .rows = &row,
+                                  .row_count = 1,
+                                  .clock_set = offset_ms != NULL,
+                                  .clock_offset_ms = offset_ms ? *offset_ms : 0 };
+    memcpy(commit.lane, p->open.lane, sizeof commit.lane);
+    assert_int_equal(db_commit(p->db, &commit, &err), SL_OK);
+    sl_msg_unref(m);
+}
+
+static void check_times(struct place *p, int64_t wall, bool unsure, int64_t wall_2, bool unsure_2)
+{
+    assert_int_equal(read_all(p, false), 2);
+    assert_int_equal(p->row[0].msg->wall_ms, wall);
+    assert_int_equal(p->row[0].unsure, unsure);
+    assert_int_equal(p->row[1].msg->wall_ms, wall_2);
+    assert_int_equal(p->row[1].unsure, unsure_2);
+    drop(p, 2);
+}
+
+/* The message is of 500 ms after the boot. The time becomes known in boot 1; in boot 2 it never
+ * does. */
+static void stamps_are_put_right_in_later_boots(void **state)
+{
+    (void)state;
+    for (uint8_t key = 0; key < 2; key++) {
+        struct place p;
+        const int64_t offset = 1790000000000;
+        begin(&p, key);
+        must_open(&p);
+        add_doubtful(&p, FIRST, true, NULL);
+        add_doubtful(&p, FIRST + 1, true, NULL);
+        check_times(&p, 7000, true, 7000, true);
+        add_doubtful(&p, FIRST + 1, false, &offset);
+        check_times(&p, offset + 500, false, 7000, false);
+        p.options.boot = 2;
+        must_open(&p);
+        add_doubtful(&p, FIRST + 1, true, NULL);
+        check_times(&p, offset + 500, false, 7000, true);
+        p.options.boot = 3;
+        must_open(&p);
+        check_times(&p, offset + 500, false, 7000, false);
+        end(&p);
+    }
+}
+
 /* ---- thinning ---- */
 
 static void the_walk_finds_pairs(void **state)
@@ -432,6 +487,7 @@ int main(void)
         cmocka_unit_test(a_row_that_was_changed_does_not_count),
         cmocka_unit_test(version_1_goes_on),
         cmocka_unit_test(version_1_is_not_changed_by_looking),
+        cmocka_unit_test(stamps_are_put_right_in_later_boots),
         cmocka_unit_test(the_walk_finds_pairs),
     };
     for (size_t i = 0; i < SL_ARRAY_LEN(more); i++)

@@ -4,6 +4,7 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct sl_clock {
@@ -14,6 +15,9 @@ struct sl_clock {
 
 /* The system's clocks: CLOCK_BOOTTIME (it goes on while the machine sleeps) and CLOCK_REALTIME. */
 extern const struct sl_clock sl_clock_system;
+
+/* Whether the system says that its wall clock was set by something that knows the time (NTP). */
+bool sl_clock_is_set(void);
 
 static inline int64_t sl_mono_ms(const struct sl_clock *c)
 {

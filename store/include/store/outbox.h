@@ -47,10 +47,15 @@ enum outbox_loss {
 };
 const char *outbox_loss_name(enum outbox_loss why);
 
+/* 2024: a wall clock before it was never set. */
+#define OUTBOX_WALL_SET_MS ((int64_t)1704067200000)
+
 struct outbox_options {
     uv_loop_t *loop;
     const struct sl_clock *clock;
-    const char *path; /* queue.db; its folder exists. Borrowed during outbox_open() */
+    bool (*clock_is_set)(void); /* whether the wall clock has the time, once it shows more than
+                                   OUTBOX_WALL_SET_MS; NULL: always */
+    const char *path;           /* queue.db; its folder exists. Borrowed during outbox_open() */
     uint64_t
         max_bytes; /* payload, topic, properties and a fixed overhead a row; covers all lanes */
     int64_t max_age_ms;
@@ -75,7 +80,9 @@ struct outbox_item {
     struct sl_msg
         *msg; /* topic is the cloud's; qos and retain as to be sent; wall_ms when accepted */
     enum outbox_lane lane;
-    uint64_t number;   /* the identity's last part */
+    uint64_t number; /* the identity's last part */
+    int64_t
+        wall_ms; /* when it was accepted, put right if the clock was set only later; 0: not known */
     void *sender_data; /* the sender's own; NULL when taken */
 };
 
@@ -105,10 +112,10 @@ struct outbox_stats {
 struct outbox;
 
 /* Opens or makes the database. One that cannot be used is moved aside with a date in its name and a
- * fresh one is started (stats.set_aside tells) with the rows that could be read; meanwhile nothing is
- * given to the sender, so that the order stays. Where even that fails (read-only, full), the outbox
- * runs in bounded memory, disk_ok is false, and the disk is tried again every few seconds. Fails
- * only for lack of memory or threads. */
+ * fresh one is started (stats.set_aside tells) with the rows that could be read; meanwhile nothing
+ * is given to the sender, so that the order stays. Where even that fails (read-only, full), the
+ * outbox runs in bounded memory, disk_ok is false, and the disk is tried again every few seconds.
+ * Fails only for lack of memory or threads. */
 SL_NODISCARD enum sl_code outbox_open(struct outbox **ret, const struct outbox_options *options,
                                       struct sl_err *err);
 /* Blocking, before outbox_open(): SL_INVALID when the database is sealed with another key, or there
@@ -196,8 +203,8 @@ struct outbox_purged {
 };
 struct outbox_purge_request {
     unsigned lanes;
-    bool dead;      /* the dead letters instead of what waits */
-    uint64_t limit; /* the oldest, lane by lane; UINT64_MAX: all */
+    bool dead;               /* the dead letters instead of what waits */
+    uint64_t limit;          /* the oldest, lane by lane; UINT64_MAX: all */
     const uint8_t *seal_key; /* outbox_purge_file() only: see outbox_options */
     /* Once, from the loop. With an error, purged is what went before it; may be NULL. */
     void (*done)(void *ctx, enum sl_code code, const char *error,
