@@ -543,6 +543,11 @@ void bridge_close(struct bridge *b, int64_t grace_ms, void (*closed)(void *ctx),
     (void)uv_timer_start(&b->timer, on_timer, 0, 0); /* cannot fail: it has a callback */
 }
 
+bool bridge_is_connected(const struct bridge *b)
+{
+    return bridge_is_up(b);
+}
+
 void bridge_get_status(const struct bridge *b, struct bridge_status *ret)
 {
     int64_t now = bridge_now(b);
@@ -555,6 +560,7 @@ void bridge_get_status(const struct bridge *b, struct bridge_status *ret)
         .acknowledged = b->acknowledged,
         .received = b->received,
         .dead = b->dead,
+        .metered = client_metered(b->client) + b->metered_in,
         .refused = client_refused(b->client),
         .batches = b->batches_sent,
         .batched = b->batched,

@@ -4,6 +4,7 @@
 #include "element.h"
 
 #include "base/log.h"
+#include "bridge/metering.h"
 
 #include <string.h>
 
@@ -149,6 +150,8 @@ static enum client_take hand_over(struct bridge *b, struct sl_msg *m, uint64_t t
 static enum client_take on_message(void *ctx, const struct mqtt_publish *p, uint64_t token)
 {
     struct bridge *b = ctx;
+    b->metered_in +=
+        bridge_metered(p->topic.len + p->payload.len + p->props.raw.len) + (p->qos > 0);
     if (mqtt_has(&p->props, MQTT_P_MESSAGE_EXPIRY) && p->props.message_expiry == 0)
         return drop(b, BRIDGE_DROP_EXPIRED, CLIENT_TAKEN);
     sl_buf_reset(&b->topic);

@@ -47,6 +47,7 @@ struct bridge {
     void *closed_ctx;
 
     uint64_t connects, connect_failures, published, acknowledged, received, dead;
+    uint64_t metered_in; /* what came down, and its acknowledgements */
     uint64_t batches_sent, batched;
     uint64_t dropped[BRIDGE_DROPS];
     uint64_t bytes_in, bytes_out; /* of links that are gone */

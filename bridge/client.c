@@ -1,6 +1,8 @@
 /* client.c - the MQTT client's connection and sending. Pure. */
 #include "client_internal.h"
 
+#include "bridge/metering.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -133,6 +135,7 @@ static void put_connect(struct client *c)
         }
     }
     mqtt_encode_connect(&c->out, &p);
+    c->metered++;
 }
 
 void client_start(struct client *c, enum mqtt_version version, int64_t now_ms)
@@ -248,6 +251,7 @@ void client_send_subscribes(struct client *c, int64_t now_ms)
             entries[n].filter = sl_str(map->pairs[at].cloud);
             entries[n].qos = map->pairs[at].qos;
         }
+        c->metered += c->subscribe_open[i];
         if (c->subscribe_open[i])
             mqtt_encode_subscribe(&c->out, c->version, (uint16_t)(SUBSCRIBE_ID_FIRST + i),
                                   &(struct mqtt_props){ 0 }, entries, n);
@@ -267,6 +271,9 @@ static bool encode(struct client *c, struct outbox_item *item, uint16_t packet_i
                           .now_ms = now_ms };
     size_t before = c->out.len;
     bool fits = outgoing_encode(&c->out, &c->scratch, &c->limits, &p);
+    if (fits &&
+        !sl_slice_starts(sl_msg_topic(item->msg), sl_str("$aws/rules/"))) /* free of charge */
+        c->metered += bridge_metered(c->out.len - before);
     pacer_spend(&c->pacer, c->out.len - before, now_ms);
     client_settle_output(c, before, now_ms);
     return fits;
@@ -373,6 +380,11 @@ enum client_stall client_stall(const struct client *c, int64_t now_ms)
     if (client_silent(c, now_ms))
         return CLIENT_SILENT;
     return refused_for_long(c, now_ms) ? CLIENT_REFUSED : CLIENT_FLOWS;
+}
+
+uint64_t client_metered(const struct client *c)
+{
+    return c->metered;
 }
 
 uint64_t client_refused(const struct client *c)

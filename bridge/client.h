@@ -143,6 +143,8 @@ enum client_stall {
     CLIENT_SILENT,  /* no answer to anything */
 };
 enum client_stall client_stall(const struct client *c, int64_t now_ms);
+/* PUBLISH, CONNECT and SUBSCRIBE sent so far, as AWS meters them. */
+uint64_t client_metered(const struct client *c);
 /* PUBACKs that said "not now", ever. */
 uint64_t client_refused(const struct client *c);
 uint32_t client_in_flight(const struct client *c);

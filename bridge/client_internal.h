@@ -28,6 +28,7 @@ struct client {
     uint32_t window;
     uint32_t
         cautious; /* publishes in flight at most: 1 after a refusal, one more with each success */
+    uint64_t metered;         /* packets sent, as AWS counts them, ever */
     uint64_t refused;         /* PUBACKs that said "not now", ever */
     int64_t refused_since_ms; /* no success since then; CLIENT_NEVER */
     int64_t keep_alive_ms;    /* in force; 0 for none */

@@ -226,7 +226,7 @@ static void print_text(const struct estimate_input *in, const struct estimate_ou
     if (out->batch_bytes_better > 0)
         printf("          (full batches cost less with cloud.batch.max_bytes %llu: topic and\n"
                "          properties count as well, and %d bytes are metered as one)\n",
-               (unsigned long long)out->batch_bytes_better, ESTIMATE_METER_BYTES);
+               (unsigned long long)out->batch_bytes_better, BRIDGE_METER_BYTES);
     printf("          at %g USD a million messages of 5 KiB, %g a million minutes\n",
            in->prices.messages, in->prices.connection);
     print_flash(in, out);

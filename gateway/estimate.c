@@ -32,11 +32,6 @@ const char *estimate_bound_name(enum estimate_bound bound)
     return "none";
 }
 
-uint64_t estimate_metered(uint64_t bytes)
-{
-    return bytes <= ESTIMATE_METER_BYTES ? 1 : (bytes - 1) / ESTIMATE_METER_BYTES + 1;
-}
-
 /* ---- the flash ---- */
 
 /* Bytes of pages for one row: whole rows stand in a page, or pages are for one row alone. */
@@ -129,7 +124,7 @@ static void estimate_cost(const struct estimate_input *in, double per_second, do
 {
     struct estimate_cost c = { .batch = batch };
     c.packets = per_second * ESTIMATE_MONTH_S / batch;
-    c.metered = c.packets * (double)estimate_metered((uint64_t)ceil(packet_bytes(in, batch)));
+    c.metered = c.packets * (double)bridge_metered((uint64_t)ceil(packet_bytes(in, batch)));
     c.messages_usd = c.metered / 1e6 * in->prices.messages;
     c.connection_usd = ESTIMATE_MONTH_S / 60.0 / 1e6 * in->prices.connection;
     *ret = c;
@@ -139,11 +134,11 @@ static void estimate_cost(const struct estimate_input *in, double per_second, do
 static uint64_t better_batch(const struct estimate_input *in)
 {
     uint64_t beside = in->topic_bytes + (in->mqtt5 ? PROPERTY_BYTES : 0);
-    uint64_t steps = estimate_metered(in->batch_max_bytes);
-    if (estimate_metered(in->batch_max_bytes + beside) == steps ||
-        steps * ESTIMATE_METER_BYTES <= beside)
+    uint64_t steps = bridge_metered(in->batch_max_bytes);
+    if (bridge_metered(in->batch_max_bytes + beside) == steps ||
+        steps * BRIDGE_METER_BYTES <= beside)
         return 0;
-    return steps * ESTIMATE_METER_BYTES - beside;
+    return steps * BRIDGE_METER_BYTES - beside;
 }
 
 void estimate_make(const struct estimate_input *in, struct estimate_output *ret)

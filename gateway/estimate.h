@@ -6,11 +6,12 @@
 #ifndef GATEWAY_ESTIMATE_H
 #define GATEWAY_ESTIMATE_H
 
+#include "bridge/metering.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ESTIMATE_METER_BYTES 5120    /* AWS meters messages in steps of 5 KiB */
-#define ESTIMATE_MONTH_S     2629746 /* a twelfth of a year of 365.2425 days */
+#define ESTIMATE_MONTH_S 2629746 /* a twelfth of a year of 365.2425 days */
 
 /* Of AWS IoT Core, in USD for a million. */
 struct estimate_prices {
@@ -88,9 +89,6 @@ struct estimate_output {
 /* Input must be in the ranges that cmd_plan.c checks: nothing is zero but offline_ms, the limits
  * that may be, and keep, which is positive. */
 void estimate_make(const struct estimate_input *in, struct estimate_output *ret);
-
-/* Steps that a packet of so many bytes is metered as; at least one. */
-uint64_t estimate_metered(uint64_t bytes);
 
 /* Estimated bytes written to the disk for a message that is stored and leaves again; measured with
  * tests/e2e, see docs/reference.md. */

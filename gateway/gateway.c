@@ -118,8 +118,10 @@ static void on_second(uv_timer_t *t)
     }
     history_add(&g->history, &sample);
     watch_disk(g, &s);
-    if (g->bridge)
+    if (g->bridge) {
         watch_cloud(g, &s);
+        g->cloud_seconds += bridge_is_connected(g->bridge);
+    }
     watch_thinning(g, &s, sample.mono_ms);
     if (!g->trimmed)
         footprint_trim();

@@ -10,8 +10,8 @@
 #include "control.h"
 #include "engine.h"
 #include "events.h"
-#include "gap_report.h"
 #include "footprint.h"
+#include "gap_report.h"
 #include "gpio/gpio.h"
 #include "history.h"
 #include "listeners.h"
@@ -57,10 +57,11 @@ struct gateway {
     uv_timer_t watchdog; /* the service manager's */
     uv_timer_t deadline; /* of the shutdown */
     int64_t started_mono_ms, started_wall_ms;
-    int64_t store_due_ms; /* next $SYS/gateway/store */
-    int lock_fd;          /* on data_dir; -1 for none */
-    unsigned watches;     /* of web viewers */
-    bool anonymous;       /* access.anonymous; config keeps what it was at the start */
+    int64_t store_due_ms;   /* next $SYS/gateway/store */
+    int lock_fd;            /* on data_dir; -1 for none */
+    uint64_t cloud_seconds; /* connected to the cloud, about */
+    unsigned watches;       /* of web viewers */
+    bool anonymous;         /* access.anonymous; config keeps what it was at the start */
     bool disk_was_ok, told_set_aside;
     bool state_was_ok, told_state_set_aside;
     uint64_t thin_passes; /* that were looked at */

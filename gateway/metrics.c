@@ -188,6 +188,8 @@ static void store_metrics(struct gateway *g, struct sl_buf *out)
     counter(out, "sluice_store_rows_written_total", "Rows written.", s.rows_written);
     counter(out, "sluice_store_written_bytes_total", "Bytes written to disk, estimated.",
             s.bytes_written_estimate);
+    counter(out, "sluice_store_syncs_total", "Times that the disk was waited for, estimated.",
+            s.syncs_estimate);
     gauge(out, "sluice_store_file_bytes", "Size of the database file.", (double)s.file_bytes);
     gauge(out, "sluice_store_usable", "1 while the store can write to its disk.", s.disk_ok);
 }
@@ -208,6 +210,8 @@ static void state_metrics(struct gateway *g, struct sl_buf *out)
     counter(out, "sluice_state_changes_written_total", "Changes written.", s.changes_written);
     counter(out, "sluice_state_written_bytes_total", "Bytes written to disk, estimated.",
             s.bytes_written_estimate);
+    counter(out, "sluice_state_syncs_total", "Times that the disk was waited for, estimated.",
+            s.syncs_estimate);
     gauge(out, "sluice_state_file_bytes", "Size of the database file.", (double)s.file_bytes);
     gauge(out, "sluice_state_waiting_bytes", "Changes that are not committed yet.",
           (double)s.waiting_bytes);
@@ -249,6 +253,8 @@ static void cloud_metrics(struct gateway *g, struct sl_buf *out)
     for (int i = 0; i < BRIDGE_DROPS; i++)
         sl_buf_printf(out, "sluice_cloud_received_dropped_total{reason=\"%s\"} %llu\n",
                       bridge_drop_name((enum bridge_drop)i), (unsigned long long)s.dropped[i]);
+    counter(out, "sluice_cloud_metered_messages_total",
+            "Messages as AWS IoT Core meters them, in steps of 5 KiB, both ways.", s.metered);
     counter(out, "sluice_cloud_sent_bytes_total", "Bytes sent to the cloud.", s.bytes_out);
     counter(out, "sluice_cloud_received_bytes_total", "Bytes received from the cloud.", s.bytes_in);
     gauge(out, "sluice_cloud_in_flight_messages", "Publishes without acknowledgement.",

@@ -235,7 +235,8 @@ void status_json(struct gateway *g, struct sl_buf *out)
     status_add_sensors(g, root);
     status_add_gpio(g, root);
     add_rates(g, root);
-    (void)cJSON_AddObjectToObject(root, "cost");
+    status_add_cost(g, root);
+    status_add_flash(g, root);
     (void)cJSON_AddItemToObject(root, "events", status_events(&g->events, 0, 50));
     status_print(root, out);
 }

@@ -47,4 +47,9 @@ void status_add_sensors(struct gateway *g, cJSON *root);
 void status_add_gpio(struct gateway *g, cJSON *root);
 void status_add_lane(cJSON *lanes, enum outbox_lane which, const struct outbox_lane_stats *l);
 
+/* ---- status_cost.c ---- */
+
+void status_add_cost(struct gateway *g, cJSON *root);  /* "cost": empty without a bill */
+void status_add_flash(struct gateway *g, cJSON *root); /* "flash" */
+
 #endif

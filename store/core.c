@@ -300,6 +300,7 @@ void core_get_stats(const struct core *c, struct outbox_stats *ret)
                                .commits = c->commits,
                                .rows_written = c->rows_written,
                                .bytes_written_estimate = c->bytes_written_before + c->bytes_written,
+                               .syncs_estimate = c->syncs_before + c->syncs,
                                .dead = c->dead_rows + c->letters.count,
                                .file_bytes = c->file_bytes,
                                .opening = !c->tried,

@@ -317,6 +317,7 @@ static void commit_landed(struct core *c, const struct disk_commit *commit)
     c->dead_rows = commit->dead_rows;
     c->file_bytes = commit->file_bytes;
     c->bytes_written = commit->bytes_written;
+    c->syncs = commit->syncs;
     if (core_bytes_on_disk(c) == 0)
         c->bytes_cap = c->options.max_bytes;
     if (c->deletes_only) { /* whether rows can be added again is yet to be seen */

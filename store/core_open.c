@@ -168,7 +168,9 @@ static void open_done(void *ctx, struct disk_job *job)
     c->failures = 0;
     c->disk_ok = true;
     c->bytes_written_before += c->bytes_written;
-    c->bytes_written = 0;
+    c->syncs_before += c->syncs;
+    c->bytes_written = open->bytes_written;
+    c->syncs = open->syncs;
     adopt(c, open);
 }
 

@@ -134,6 +134,7 @@ struct core {
     uint64_t bytes_cap; /* max_bytes, or less once the file has reached its own bound */
     uint64_t memory;    /* footprint of the tails */
     uint64_t disk_id, dead_rows, file_bytes, bytes_written, bytes_written_before;
+    uint64_t syncs, syncs_before;
     uint64_t commits, rows_written, in_flight;
     size_t group_rows; /* rows of the next commit at most: less after a full disk */
     int64_t forget_at; /* deletions and counters are due for a commit; INT64_MAX: none wait */

@@ -184,6 +184,7 @@ static void report(struct db *db, struct disk_commit *commit)
     commit->dead_rows = db->dead_rows;
     commit->file_bytes = sql_file_bytes(&db->sql);
     commit->bytes_written = sql_bytes_written(&db->sql);
+    commit->syncs = sql_syncs(&db->sql);
 }
 
 static enum sl_code check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err)

@@ -56,6 +56,7 @@ struct disk_open {
     struct disk_lane lane[OUTBOX_LANES]; /* out */
     uint64_t id;                         /* out: made with the database, at random */
     uint64_t dead_rows;                  /* out */
+    uint64_t bytes_written, syncs;       /* out: so far, estimated */
     bool fresh;                          /* out: it was made just now */
     bool moved;                          /* out: one that was there was moved to moved_to */
     uint64_t salvaged;                   /* out: rows that were brought over from it */
@@ -96,7 +97,7 @@ struct disk_commit {
     uint64_t dead_rows;                  /* out */
     uint64_t letters_removed;            /* out: for letters_gone */
     uint64_t file_bytes;                 /* out: database and log */
-    uint64_t bytes_written;              /* out: since the open, estimated */
+    uint64_t bytes_written, syncs;       /* out: since the open, estimated */
 };
 
 /* One row read. msg is NULL when it failed its checksum; otherwise the reference is the receiver's.

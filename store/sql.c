@@ -118,7 +118,12 @@ static int on_log_grown(void *ctx, sqlite3 *handle, const char *name, int pages)
     (void)name;
     struct sql *s = ctx;
     uint64_t now = pages > 0 ? (uint64_t)pages : 0;
-    s->log_pages_written += now > s->log_pages ? now - s->log_pages : now; /* or begun anew */
+    bool anew = now <= s->log_pages || s->log_pages == 0;
+    s->log_pages_written += anew ? now : now - s->log_pages;
+    if (s->sync != OUTBOX_SYNC_OFF && anew)
+        s->syncs++; /* the log's header */
+    if (s->sync == OUTBOX_SYNC_FULL)
+        s->syncs++; /* the commit */
     s->log_pages = now;
     return SQLITE_OK;
 }
@@ -181,6 +186,7 @@ enum sl_code sql_configure(struct sql *s, uint64_t pages_max, struct sl_err *err
 enum sl_code sql_set_sync(struct sql *s, enum outbox_sync sync, struct sl_err *err)
 {
     const char *text = "PRAGMA synchronous=FULL";
+    s->sync = sync;
     switch (sync) {
     case OUTBOX_SYNC_FULL: break;
     case OUTBOX_SYNC_NORMAL: text = "PRAGMA synchronous=NORMAL"; break;
@@ -237,12 +243,19 @@ uint64_t sql_bytes_written(const struct sql *s)
            + s->checkpoint_pages * SQL_PAGE_SIZE;
 }
 
+uint64_t sql_syncs(const struct sql *s)
+{
+    return s->syncs;
+}
+
 void sql_upkeep(struct sql *s)
 {
     if (s->log_pages < s->log_pages_max)
         return;
     int in_log = 0, moved = 0;
     int rc = sqlite3_wal_checkpoint_v2(s->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    if (moved > 0 && s->sync != OUTBOX_SYNC_OFF)
+        s->syncs += 2; /* the log, before its pages move, and the database */
     uint64_t pages = moved > 0 ? (uint64_t)moved : 0, all = size_of(s->path) / SQL_PAGE_SIZE;
     s->checkpoint_pages += pages < all ? pages : all; /* one that is in the log twice moves once */
     if (rc == SQLITE_OK && moved == in_log)

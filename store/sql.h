@@ -26,7 +26,8 @@
 struct sql {
     sqlite3 *handle;
     char *path;
-    uint64_t log_pages, log_pages_max, log_pages_written, checkpoint_pages;
+    uint64_t log_pages, log_pages_max, log_pages_written, checkpoint_pages, syncs;
+    enum outbox_sync sync;
 };
 
 /* ---- sql.c: the connection ---- */
@@ -57,9 +58,11 @@ void sql_rollback(struct sql *s); /* if a transaction is open */
 
 /* Moves the log's pages into the database when there are many. After commits, when nobody waits. */
 void sql_upkeep(struct sql *s);
-uint64_t sql_bytes_written(const struct sql *s); /* since the connection, estimated */
-uint64_t sql_file_bytes(const struct sql *s);    /* database and log */
-uint64_t sql_log_bytes(const struct sql *s);     /* of the log's file; 0 without one */
+/* Since the connection, from what SQLite is known to do. */
+uint64_t sql_bytes_written(const struct sql *s);
+uint64_t sql_syncs(const struct sql *s);
+uint64_t sql_file_bytes(const struct sql *s); /* database and log */
+uint64_t sql_log_bytes(const struct sql *s);  /* of the log's file; 0 without one */
 
 /* ---- sql_space.c: the reserve ---- */
 

@@ -292,6 +292,7 @@ void state_get_stats(const struct state *s, struct state_stats *ret)
                                  .commits = s->commits,
                                  .changes_written = s->changes_before + db->changes_written,
                                  .bytes_written_estimate = s->written_before + db->bytes_written,
+                                 .syncs_estimate = s->syncs_before + db->syncs,
                                  .file_bytes = db->file_bytes,
                                  .waiting_bytes = state_waiting_bytes(s),
                                  .waiting_changes =

@@ -282,6 +282,7 @@ void state_db_get_stats(const struct state_db *db, struct state_db_stats *ret)
     *ret = (struct state_db_stats){ .bad_log_rows = db->bad_log_rows,
                                     .file_bytes = sql_file_bytes(&db->sql),
                                     .bytes_written = sql_bytes_written(&db->sql),
+                                    .syncs = sql_syncs(&db->sql),
                                     .changes_written = db->changes_written,
                                     .log_bytes = db->log_bytes };
     memcpy(ret->rows, db->rows, sizeof ret->rows);

@@ -59,7 +59,7 @@ void state_db_upkeep(struct state_db *db);
 
 struct state_db_stats {
     uint64_t rows[STATE_KINDS]; /* in the tables; counted as they were loaded */
-    uint64_t file_bytes, bytes_written, changes_written, log_bytes, bad_log_rows;
+    uint64_t file_bytes, bytes_written, syncs, changes_written, log_bytes, bad_log_rows;
 };
 void state_db_get_stats(const struct state_db *db, struct state_db_stats *ret);
 

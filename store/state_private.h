@@ -69,7 +69,7 @@ struct state {
 
     struct state_db_damage damage;
     struct state_db_stats db_stats;
-    uint64_t commits, written_before, changes_before, resyncs;
+    uint64_t commits, written_before, syncs_before, changes_before, resyncs;
     char disk_error[256], set_aside[512], set_aside_why[160];
 };
 

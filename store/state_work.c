@@ -129,6 +129,7 @@ static void reopen_back(struct state *s)
         s->db_id = job->open.id;
     }
     s->written_before += s->db_stats.bytes_written;
+    s->syncs_before += s->db_stats.syncs;
     s->changes_before += s->db_stats.changes_written;
     s->db_stats = (struct state_db_stats){ 0 };
     if (s->closing)

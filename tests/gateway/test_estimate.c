@@ -162,7 +162,7 @@ static const struct meter_case {
 static void meters(void **state)
 {
     const struct meter_case *c = *state;
-    assert_int_equal(estimate_metered(c->bytes), c->want);
+    assert_int_equal(bridge_metered(c->bytes), c->want);
 }
 
 static const struct cost_case {

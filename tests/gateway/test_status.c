@@ -114,6 +114,10 @@ static void everything_is_there(void **state)
     assert_string_equal(text(cJSON_GetArrayItem(sensors, 1), "value"),
                         "\xef\xbf\xbd\xef\xbf\xbd\x01\"\\");
     assert_true(cJSON_IsArray(get(json, "gpio")) && cJSON_IsObject(get(json, "cost")));
+    assert_null(get(json, "cost")->child); /* nobody sends a bill */
+    assert_true(cJSON_IsNumber(get(get(json, "flash"), "written_bytes")));
+    assert_true(cJSON_IsNumber(get(get(json, "flash"), "syncs")));
+    assert_true(cJSON_IsNull(get(get(json, "flash"), "day_bytes"))); /* too soon to say */
     const cJSON *event = cJSON_GetArrayItem(get(json, "events"), 0);
     assert_string_equal(text(event, "unit"), "un\"it");
     assert_string_equal(text(event, "text"), "\xef\xbf\xbd bytes \" of \x01 a peer");

@@ -246,6 +246,7 @@ static int do_write(sqlite3_file *file, const void *buf, int size, sqlite3_int64
     if (fails(o->owner))
         return chance(o->owner, 500) ? SQLITE_FULL : SQLITE_IOERR_WRITE;
     int rc = o->real->pMethods->xWrite(o->real, buf, size, at);
+    o->owner->counts.bytes += rc == SQLITE_OK ? (uint64_t)size : 0;
     if (rc == SQLITE_OK)
         note(o->disk, at, buf, (size_t)size);
     return rc;
@@ -268,6 +269,7 @@ static int do_sync(sqlite3_file *file, int flags)
     (void)flags; /* the real disk need not be waited for */
     if (one_change(o->owner) != POWER_ON || fails(o->owner))
         return SQLITE_IOERR_FSYNC;
+    o->owner->counts.syncs++;
     if (o->disk)
         settle(o->disk);
     return SQLITE_OK;

@@ -35,6 +35,7 @@ void powercut_faults(struct powercut *p, unsigned per_mille);
 struct powercut_counts {
     uint64_t cuts;         /* restored */
     uint64_t changes;      /* writes, truncates, syncs, deletes */
+    uint64_t syncs, bytes; /* of them; and how much was written */
     uint64_t pieces, lost; /* unsynced when power failed; of them, those that are gone */
     uint64_t faults;       /* operations that failed though power was there */
 };

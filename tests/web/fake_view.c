@@ -242,7 +242,7 @@ static void status(void *ctx, struct sl_buf *out)
         "\"blink\":0,\"ok\":false,\"error\":\"line 22 is held by another program\"}],",
         (int)SECONDS(f) % 2);
     sl_buf_printf(
-        out, "\"rates\":{\"in_per_s\":%.2f,\"out_per_s\":%.2f,\"cloud_per_s\":%.2f},\"cost\":{},",
+        out, "\"rates\":{\"in_per_s\":%.2f,\"out_per_s\":%.2f,\"cloud_per_s\":%.2f},\"cost\":{},\"flash\":{},",
         rate_in(SECONDS(f)), rate_in(SECONDS(f)) / 4, rate_cloud(f, SECONDS(f)));
     put_events(f, out);
     if (f->padding > 0) {

@@ -7,7 +7,7 @@ import {
 } from '/page.js';
 import {
   drawBroker, drawCloudFacts, drawCloudNote, drawDiskNote, drawEvents, drawFigures, drawGpio, drawPill, drawQueue,
-  drawRules, drawSensors, forgetCounters, updateAge,
+  drawRules, drawSensors, drawSpent, forgetCounters, updateAge,
 } from '/sections.js';
 
 /* ---- all of it ---- */
@@ -44,6 +44,7 @@ function draw() {
   drawDiskNote(store);
   drawFigures(s);
   drawQueue(store);
+  drawSpent(s);
   drawRules(array(s.rules));
   drawSensors(array(s.sensors));
   drawGpio(array(s.gpio));

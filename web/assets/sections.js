@@ -149,6 +149,21 @@ function laneFacts(lane) {
   return facts.map((fact) => (typeof fact === 'string' ? make('span', {}, fact) : fact));
 }
 
+/* What was written to the disk, and AWS's bill where there is one. */
+export function drawSpent(status) {
+  const flash = object(status.flash), cost = object(status.cost);
+  const parts = [];
+  if (Number.isFinite(flash.written_bytes)) {
+    const day = Number.isFinite(flash.day_bytes) ? `, ${size(flash.day_bytes)} a day` : '';
+    parts.push(`${size(flash.written_bytes)} written to the disk since the start${day}`);
+  }
+  if (Number.isFinite(cost.usd)) {
+    const month = Number.isFinite(cost.usd_month) ? `, ${cost.usd_month.toFixed(2)} a month` : '';
+    parts.push(`about ${cost.usd.toFixed(2)} USD for ${count(number(cost.metered_messages))} metered messages${month}`);
+  }
+  setIdText('spent', parts.join(' · '));
+}
+
 export function drawQueue(store) {
   const lanes = array(store.lanes);
   const most = Math.max(10, ...lanes.map((lane) => number(lane.waiting)));

@@ -93,6 +93,8 @@ struct bridge_status {
     char error[384];       /* the last failure: what happened and what to do; "" after success */
     /* published, acknowledged and dead count outputs; batches the packets that held `batched` of
      * them. */
+    uint64_t metered; /* messages as AWS counts them (metering.h), both ways, with what it takes to
+                         connect */
     uint64_t connects, connect_failures, published, acknowledged, received, dead, bytes_out,
         bytes_in, batches, batched;
     uint64_t dropped[BRIDGE_DROPS]; /* messages from the cloud */
@@ -137,5 +139,6 @@ SL_NODISCARD bool bridge_set_batches(struct bridge *b, const struct bridge_batch
  * callback of the bridge. */
 void bridge_message_done(struct bridge *b, uint64_t token, uint8_t reason);
 void bridge_get_status(const struct bridge *b, struct bridge_status *ret);
+bool bridge_is_connected(const struct bridge *b); /* from CONNACK on */
 
 #endif

@@ -99,7 +99,8 @@ struct outbox_lane_stats {
 struct outbox_stats {
     struct outbox_lane_stats lane[OUTBOX_LANES];
     uint64_t thin_passes; /* ended since the start */
-    uint64_t in_memory, in_flight, commits, rows_written, bytes_written_estimate, dead;
+    uint64_t in_memory, in_flight, commits, rows_written, bytes_written_estimate, syncs_estimate,
+        dead;
     uint64_t file_bytes;
     bool opening; /* the first open is still under way: what is on disk is not counted yet */
     bool disk_ok; /* also true while the first open is still under way */

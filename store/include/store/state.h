@@ -56,7 +56,7 @@ struct state_stats {
     uint64_t rows[STATE_KINDS]; /* in the tables, as loaded and changed since; what is still in the
                                    log only is not among them */
     uint64_t log_bytes;         /* committed, and not in the tables yet */
-    uint64_t commits, changes_written, bytes_written_estimate, file_bytes;
+    uint64_t commits, changes_written, bytes_written_estimate, syncs_estimate, file_bytes;
     uint64_t waiting_bytes, waiting_changes; /* not committed yet */
     uint64_t bad_rows;                       /* skipped by state_load(): checksum */
     uint64_t bad_places; /* holes that damaged pages left in what state_load() could read */
