@@ -364,8 +364,7 @@ static void commit_failed(struct core *c, const struct disk_job *job)
     for (size_t i = 0; i < commit->gone_count; i++)
         (void)ranges_add(&c->gone, commit->gone[i]); /* see core_forget_row() */
     c->dirty = true;
-    if (c->gone.count > 0 || c->letters.count > 0)
-        core_forget_soon(c, FORGET_MS);
+    core_forget_soon(c, FORGET_MS); /* if only the ledger: a purge's publishers wait for it */
     core_disk_failed(c, job, "writing");
     bool full = job->code == SL_FULL || job->code == SL_LIMIT;
     if (full && commit->row_count > 1) {

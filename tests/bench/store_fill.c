@@ -90,7 +90,9 @@ int main(int argc, char **argv)
             struct sl_msg *m = message(done, clock);
             if (!m)
                 die("out of memory");
-            f.row[n] = (struct disk_append){ m, f.next++, OUTBOX_TELEMETRY };
+            f.row[n] = (struct disk_append){
+                .msg = m, .number = f.next++, .wall_ms = m->wall_ms, .lane = OUTBOX_TELEMETRY
+            };
         }
         commit(&f, n);
     }

@@ -75,7 +75,9 @@ static void one_commit(struct place *p, size_t rows, bool leave)
     struct sl_err err = { 0 };
     struct disk_range gone = { p->next - rows, p->next - 1, OUTBOX_TELEMETRY };
     for (size_t i = 0; i < rows; i++)
-        p->rows[i] = (struct disk_append){ p->m, p->next++, OUTBOX_TELEMETRY };
+        p->rows[i] = (struct disk_append){
+            .msg = p->m, .number = p->next++, .wall_ms = p->m->wall_ms, .lane = OUTBOX_TELEMETRY
+        };
     p->commit.rows = p->rows;
     p->commit.row_count = rows;
     p->commit.gone = &gone;
