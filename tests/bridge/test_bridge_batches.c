@@ -91,6 +91,8 @@ static void deep_json_ends(void **state)
 
 /* ---- elements ---- */
 
+#define ACCEPTED_MS 1700000000123
+
 static struct sl_msg *message(const char *topic, struct sl_slice payload, uint16_t batch)
 {
     struct sl_msg *m = sl_msg_new(&(struct sl_msg_parts){ .topic = sl_str(topic),
@@ -99,7 +101,7 @@ static struct sl_msg *message(const char *topic, struct sl_slice payload, uint16
                                                           .expiry_s = SL_MSG_NO_EXPIRY,
                                                           .batch = batch,
                                                           .mono_ms = 1000,
-                                                          .wall_ms = 1700000000123 });
+                                                          .wall_ms = ACCEPTED_MS });
     assert_non_null(m);
     return m;
 }
@@ -127,6 +129,7 @@ static void elements(void **state)
     for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
         struct sl_buf out = { 0 };
         struct outbox_item item = { .msg = message("t", sl_str(rows[i].payload), 1),
+                                    .wall_ms = ACCEPTED_MS,
                                     .lane = OUTBOX_ALERT,
                                     .number = 7 };
         element_put(&out, &item, "g\"1");
@@ -143,7 +146,6 @@ static void an_element_without_time(void **state)
                                 .lane = OUTBOX_NORMAL,
                                 .number = 1 };
     (void)state;
-    item.msg->wall_ms = 0;
     element_put(&out, &item, "g");
     assert_string_equal(sl_buf_cstr(&out), "{\"sluice-id\":\"g/normal/1\"}");
     sl_buf_free(&out);
@@ -185,6 +187,7 @@ static struct outbox_item *new_item(struct rig *r, const char *topic, uint16_t b
     assert_true(r->count < ITEMS_MAX);
     struct outbox_item *item = &r->items[r->count++];
     *item = (struct outbox_item){ .msg = message(topic, sl_str("{\"v\":1}"), batch),
+                                  .wall_ms = ACCEPTED_MS,
                                   .lane = OUTBOX_TELEMETRY,
                                   .number = r->count };
     return item;
