@@ -8,16 +8,15 @@
 
 #define MEMORY_DEFAULT     ((uint64_t)4 * 1024 * 1024)
 #define READ_AHEAD_DEFAULT 256
-/* Numbers of a fresh database begin at the wall clock's seconds times this, so that one that was
- * lost with all it knew is still followed by higher numbers (unless the clock went back, or the
- * lane took more than this many messages in every second of its life). Below 2^53 for JSON's sake.
- */
+/* Numbers of a fresh database begin at the wall clock's time times this, so that one that was lost
+ * with all it knew is still followed by higher numbers (unless the clock went back, or the lane
+ * took more than this many messages in every second of its life). Below 2^53 for JSON's sake. */
 #define NUMBERS_PER_SECOND 65536
 
-static uint64_t first_number(const struct core *c)
+uint64_t core_first_number(const struct core *c)
 {
-    int64_t wall_s = sl_wall_ms(c->options.clock) / 1000;
-    return wall_s > 0 ? (uint64_t)wall_s * NUMBERS_PER_SECOND : 1;
+    int64_t wall_ms = sl_wall_ms(c->options.clock);
+    return wall_ms > 0 ? (uint64_t)wall_ms * NUMBERS_PER_SECOND / 1000 : 1;
 }
 
 struct core *core_new(const struct outbox_options *options, struct disk *disk)
@@ -41,7 +40,7 @@ struct core *core_new(const struct outbox_options *options, struct disk *disk)
     c->retry_at = c->write_at = INT64_MIN;
     c->disk_ok = true; /* until the first open says otherwise */
     c->wake_now = true;
-    uint64_t first = first_number(c);
+    uint64_t first = core_first_number(c);
     for (int i = 0; i < OUTBOX_LANES; i++) {
         struct lane *l = &c->lane[i];
         l->next = first;

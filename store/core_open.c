@@ -145,10 +145,35 @@ static void adopt(struct core *c, const struct disk_open *open)
     c->adopted = true;
 }
 
+/* On a disk that cannot be written nothing remembers which numbers this life uses. The next may be
+ * told the same, so the clock sets them apart; beyond what was noted, which may be ahead of it. */
+static void begin_unreserved(struct core *c, const struct disk_open *open)
+{
+    for (int i = 0; i < OUTBOX_LANES; i++) {
+        struct lane *l = &c->lane[i];
+        uint64_t noted = open->free_from[i], from = core_first_number(c);
+        if (noted > from)
+            from += DISK_NUMBERS_AT_ONCE;
+        if (noted > from)
+            from = noted;
+        if (from > (l->tail.first ? l->tail.first->number : l->next))
+            renumber(l, from);
+    }
+}
+
+static bool reserved(const struct disk_open *open)
+{
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        if (open->lane[i].reserved <= open->free_from[i])
+            return false;
+    return true;
+}
+
 static void open_done(void *ctx, struct disk_job *job)
 {
     struct core *c = ctx;
     const struct disk_open *open = &job->open;
+    bool first = !c->tried;
     c->jobs_out--;
     c->tried = true;
     c->wake_now = true;
@@ -160,6 +185,8 @@ static void open_done(void *ctx, struct disk_job *job)
         c->reopen_aside = false; /* it is out of the way, whatever came after */
     }
     if (job->code != SL_OK) {
+        if (first)
+            begin_unreserved(c, open);
         core_disk_failed(c, job, "opening");
         return;
     }
@@ -172,6 +199,8 @@ static void open_done(void *ctx, struct disk_job *job)
     c->bytes_written = open->bytes_written;
     c->syncs = open->syncs;
     adopt(c, open);
+    if (first && !reserved(open))
+        begin_unreserved(c, open);
 }
 
 static bool reads_out(const struct core *c)

@@ -160,6 +160,9 @@ static inline int64_t core_now(const struct core *c)
     return sl_mono_ms(c->options.clock);
 }
 
+/* core.c */
+uint64_t core_first_number(const struct core *c); /* by the clock */
+
 /* core_lane.c: what happens to one message */
 struct entry *lane_first_untaken(const struct core *c, const struct lane *l);
 void lane_mark_taken(struct core *c, struct lane *l, struct entry *e);

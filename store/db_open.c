@@ -158,6 +158,7 @@ enum sl_code db_open(struct db **ret, const struct db_options *options, struct d
     struct db *db = NULL;
     open->fresh = open->moved = false;
     open->salvaged = 0;
+    numbers_read(options->path, open->free_from); /* known also when nothing else can be read */
     db_salvage_end(options->path);
     enum sl_code code = sql_file_look_at(options->path, err);
     if (code == SL_OK)

@@ -48,11 +48,12 @@ struct disk_lane {
 };
 
 struct disk_open {
-    bool set_aside;                   /* do not even try what is there: it proved unusable */
-    uint64_t known_id;                /* in: of the database that was open before; 0: none */
-    uint64_t next[OUTBOX_LANES];      /* in: numbers from here on must be reserved as well */
-    int64_t mono_ms, wall_ms;         /* in: now */
-    uint64_t free_from[OUTBOX_LANES]; /* out: no number from here on was ever used on this disk */
+    bool set_aside;                      /* do not even try what is there: it proved unusable */
+    uint64_t known_id;                   /* in: of the database that was open before; 0: none */
+    uint64_t next[OUTBOX_LANES];         /* in: numbers from here on must be reserved as well */
+    int64_t mono_ms, wall_ms;            /* in: now */
+    uint64_t free_from[OUTBOX_LANES];    /* out: no number from here on was ever used on this disk;
+                                            also    when opening fails, as far as it is known */
     struct disk_lane lane[OUTBOX_LANES]; /* out */
     uint64_t id;                         /* out: made with the database, at random */
     uint64_t dead_rows;                  /* out */

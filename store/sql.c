@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define BUSY_MS 500 /* a reader that looks at the file from the command line is soon done */
 
@@ -39,6 +40,8 @@ enum sl_code sql_fail(struct sql *s, int rc, struct sl_err *err)
     (void)snprintf(text, sizeof text, "%s", sqlite3_errmsg(s->handle));
     int sys = sqlite3_system_errno(s->handle);
     enum sl_code code = code_of(s, rc);
+    if (code == SL_IO && access(s->path, W_OK) != 0)
+        sys = errno; /* of a read-only file system SQLite tells as little as it can */
     if ((rc & 0xff) == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT))
         code = SL_FULL; /* of the log's index, say, it is told as an I/O error */
     if (code == SL_FULL)

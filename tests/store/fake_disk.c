@@ -98,6 +98,8 @@ void fake_disk_free(struct fake_disk *d)
 static enum sl_code do_open(struct fake_disk *d, struct disk_open *open)
 {
     d->opens++;
+    for (int i = 0; i < OUTBOX_LANES && d->noted; i++)
+        open->free_from[i] = d->lane[i].reserved;
     if (d->open_fails != SL_OK)
         return d->open_fails;
     if (open->set_aside && d->exists) {

@@ -28,6 +28,7 @@ struct fake_disk {
     bool exists;
     /* what is to go wrong */
     enum sl_code open_fails, commit_fails, add_fails, read_fails; /* until set back to SL_OK */
+    bool noted;         /* what was reserved is known also when opening fails */
     bool commit_lands;  /* a failing commit happens all the same */
     uint64_t room_rows; /* 0: no bound */
     /* what happened */

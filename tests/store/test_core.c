@@ -845,6 +845,38 @@ static void provisional_numbers_give_way(void **state)
     rig_free(&r);
 }
 
+/* A read-only file system, and a gateway that is started again and again: nothing can be reserved.
+ */
+static void numbers_do_not_repeat_without_a_disk(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    r.disk.noted = true;
+    uint64_t last = 0;
+    for (int life = 0; life < 20; life++) {
+        start_online(&r);
+        for (int n = 0; n < 50; n++) {
+            must_put(&r, OUTBOX_NORMAL, "x", NULL);
+            rig_settle(&r);
+            struct outbox_item *item = rig_take(&r, "x");
+            assert_true(item->number > last);
+            last = item->number;
+            core_ack(r.core, item);
+        }
+        rig_crash(&r);
+        r.disk.open_fails = SL_IO; /* after the first life */
+        r.wall += 1 + life;
+    }
+    r.disk.open_fails = SL_OK;
+    r.wall += 20000; /* what was reserved for the first life lies ahead of the clock by less */
+    start_online(&r);
+    must_put(&r, OUTBOX_NORMAL, "x", NULL);
+    rig_settle(&r);
+    assert_true(rig_take(&r, "x")->number > last);
+    rig_free(&r);
+}
+
 static void the_ledger_survives_a_crash(void **state)
 {
     (void)state;
@@ -1063,6 +1095,7 @@ int main(void)
         cmocka_unit_test(dead_while_it_is_written),
         cmocka_unit_test(numbers_never_repeat),
         cmocka_unit_test(provisional_numbers_give_way),
+        cmocka_unit_test(numbers_do_not_repeat_without_a_disk),
         cmocka_unit_test(the_ledger_survives_a_crash),
         cmocka_unit_test(closing_spills_what_is_in_memory),
         cmocka_unit_test(closing_keeps_what_was_delivered_from_memory),
