@@ -101,6 +101,14 @@ static void watch_cloud(struct gateway *g, const struct outbox_stats *s)
     gateway_gap_tick(g, s);
 }
 
+/* On a disk that was full or read-only at the start. */
+static void open_control_late(struct gateway *g)
+{
+    struct sl_err ignored; /* it was told at the start */
+    if (control_open(&g->control, g, g->config->gateway.data_dir, &ignored) == SL_OK)
+        LOG_INFO("gateway", "the control socket is there now");
+}
+
 static void on_second(uv_timer_t *t)
 {
     struct gateway *g = t->data;
@@ -118,6 +126,8 @@ static void on_second(uv_timer_t *t)
     }
     history_add(&g->history, &sample);
     watch_disk(g, &s);
+    if (!g->control)
+        open_control_late(g);
     if (g->bridge) {
         watch_cloud(g, &s);
         g->cloud_seconds += bridge_is_connected(g->bridge);
