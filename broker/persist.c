@@ -221,6 +221,8 @@ void persist_end(struct session *s)
     session_visit(s, release_each, p);
     release_received(s);
     remove_all_of(p, s->origin);
+    if (!p->closing) /* committed at once: after a crash it must not be there again */
+        persist_gather(p, (struct item){ .kind = ITEM_ACK });
     p->stats.sessions--;
     p->stats.deliveries -= d->stored;
     d->session = NULL;

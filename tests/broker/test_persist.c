@@ -495,6 +495,21 @@ static void disconnect_may_end_it(void **state)
     durable_close(&d);
 }
 
+/* Not when something else comes: until then a crash would bring it back. */
+static void an_end_is_committed_at_once(void **state)
+{
+    (void)state;
+    struct durable_rig d;
+    open_pair(&d, 1);
+    peer_drop(&d.peers[SUB]);
+    durable_commit(&d);
+    size_t waits = d.store.waits;
+    peer_online(&d.peers[SUB], &d.r, MQTT_V5, "sub"); /* clean, and not kept */
+    rig_turn(&d.r);
+    assert_int_equal(d.store.waits, waits + 1);
+    durable_close(&d);
+}
+
 static void clean_sessions_leave_no_row(void **state)
 {
     (void)state;
@@ -1082,6 +1097,7 @@ int main(void)
         cmocka_unit_test(suback_is_for_its_own_connection),
         cmocka_unit_test(expiry_counts_over_two_restarts),
         cmocka_unit_test(disconnect_may_end_it),
+        cmocka_unit_test(an_end_is_committed_at_once),
         cmocka_unit_test(clean_sessions_leave_no_row),
         cmocka_unit_test(message_expiry_goes_on),
         cmocka_unit_test(bounds_lowered_keep_what_was_promised),
