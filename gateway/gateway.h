@@ -49,6 +49,7 @@ struct gateway {
     struct footprint footprint;
     struct history history;
     struct gap_report gap;
+    bool gap_noting; /* what it told is being written to its file */
     struct cloud_watch cloud_watch;
     struct gpio_command_tap *gpio_taps;
 

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define TOLD_FILE_MAX ((size_t)16 * 1024)
 
@@ -25,16 +26,48 @@ void gateway_gap_open(struct gateway *g)
     sl_buf_free(&text);
 }
 
+/* The file is written away from the loop: an old card takes its time for a sync. */
+struct note {
+    uv_work_t req;
+    struct gateway *gateway;
+    struct sl_buf text;
+    struct sl_err err;
+    enum sl_code result;
+    char path[PATH_MAX];
+};
+
+static void write_note(uv_work_t *req)
+{
+    struct note *n = req->data;
+    n->result = sl_file_replace(n->path, sl_buf_slice(&n->text), 0640, &n->err);
+}
+
+static void on_note_written(uv_work_t *req, int status)
+{
+    struct note *n = req->data;
+    n->gateway->gap_noting = false;
+    if (status == 0 && n->result != SL_OK)
+        LOG_WARN("cloud", "%s: losses may be reported twice after a restart", n->err.text);
+    sl_buf_free(&n->text);
+    free(n);
+}
+
+/* One at a time. What fails, or finds one under way, only means that losses may be told twice. */
 static void remember(struct gateway *g)
 {
-    char path[PATH_MAX];
-    struct sl_buf text = { 0 };
-    struct sl_err err = { 0 };
-    gap_lost_write(&g->gap.told, &text);
-    if (!text.failed && told_path(g, path, sizeof path) &&
-        sl_file_replace(path, sl_buf_slice(&text), 0640, &err) != SL_OK)
-        LOG_WARN("cloud", "%s: losses may be reported twice after a restart", err.text);
-    sl_buf_free(&text);
+    struct note *n = g->gap_noting ? NULL : calloc(1, sizeof *n);
+    if (!n)
+        return;
+    n->req.data = n;
+    n->gateway = g;
+    gap_lost_write(&g->gap.told, &n->text);
+    if (!n->text.failed && told_path(g, n->path, sizeof n->path) &&
+        uv_queue_work(&g->loop, &n->req, write_note, on_note_written) == 0) {
+        g->gap_noting = true;
+        return;
+    }
+    sl_buf_free(&n->text);
+    free(n);
 }
 
 static bool put_report(struct gateway *g, const struct outbox_stats *s)
