@@ -5,11 +5,11 @@
 #include "client.h"
 #include "conn.h"
 #include "durable.h"
-#include "link.h"
 #include "listener.h"
 #include "owed.h"
 #include "session.h"
 #include "share.h"
+#include "transport_private.h"
 
 #include "base/log.h"
 

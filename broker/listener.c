@@ -3,7 +3,7 @@
 
 #include "broker_internal.h"
 #include "conn.h"
-#include "link.h"
+#include "transport_private.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* net.c - the bridge's connection, without sockets: every piece of bytes is on its way for a while,
  * in order, and a cut takes what is on its way from some byte on. */
-#include "bridge/link.h" /* broker/ has one, too */
+#include "bridge/link.h"
 #include "sim.h"
 
 #include <stdlib.h>

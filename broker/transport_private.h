@@ -1,6 +1,6 @@
-/* link.h - links: clients over somebody else's connections. The owner's side is in transport.h. */
-#ifndef BROKER_LINK_H
-#define BROKER_LINK_H
+/* transport_private.h - links: clients over somebody else's connections. The owner's side is in transport.h. */
+#ifndef BROKER_TRANSPORT_PRIVATE_H
+#define BROKER_TRANSPORT_PRIVATE_H
 
 #include <stdbool.h>
 #include <uv.h>

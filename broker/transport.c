@@ -1,8 +1,8 @@
-/* link.c - links: the transport of clients whose connection belongs to somebody else.
+/* transport.c - links: the transport of clients whose connection belongs to somebody else.
  *
  * Output stays in the client's queue until the owner fetches it, so the queue's bounds are the
  * connection's. No sockets here but in link_accept(), which passes them on. */
-#include "link.h"
+#include "transport_private.h"
 
 #include "broker_internal.h"
 #include "client.h"
