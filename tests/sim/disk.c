@@ -3,6 +3,7 @@
 #include "sim.h"
 
 #include "db.h"
+#include "job_queue.h"
 #include "sqlite_disk.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 struct sqlite_disk {
     struct disk interface;
     struct sim *sim;
-    struct disk_job *first, *last;
+    struct job_queue jobs;
     void (*after)(void *ctx);
     void (*closed)(void *ctx);
     void *ctx;
@@ -28,7 +29,7 @@ static void on_done(void *ctx)
 
 static void schedule(struct sqlite_disk *d)
 {
-    if (d->busy || !d->first)
+    if (d->busy || !d->jobs.first)
         return;
     d->busy = true;
     loop_later(&d->sim->loop, (int64_t)sim_below(d->sim, sim_chance(d->sim, 20) ? 400 : 20),
@@ -38,24 +39,8 @@ static void schedule(struct sqlite_disk *d)
 static void submit(struct disk *interface, struct disk_job *job)
 {
     struct sqlite_disk *d = SL_CONTAINER_OF(interface, struct sqlite_disk, interface);
-    job->link.next = NULL;
-    if (d->last)
-        d->last->link.next = &job->link;
-    else
-        d->first = job;
-    d->last = job;
+    job_queue_push(&d->jobs, job);
     schedule(d);
-}
-
-static struct disk_job *take(struct sqlite_disk *d)
-{
-    struct disk_job *job = d->first;
-    if (!job)
-        return NULL;
-    d->first = job->link.next ? SL_CONTAINER_OF(job->link.next, struct disk_job, link) : NULL;
-    if (!d->first)
-        d->last = NULL;
-    return job;
 }
 
 static void do_job(struct sqlite_disk *d, struct disk_job *job)
@@ -80,7 +65,7 @@ static void do_job(struct sqlite_disk *d, struct disk_job *job)
 bool disk_step(struct sim *s)
 {
     struct sqlite_disk *d = s->disk;
-    struct disk_job *job = take(d);
+    struct disk_job *job = job_queue_pop(&d->jobs);
     if (!job)
         return false;
     if (s->muted) {
@@ -102,13 +87,13 @@ void disk_power_off(struct sim *s)
     if (!s->power) {
         /* Some may have been done, and nobody heard of it. They stay in the queue: they come back
          * with an error, so that their owner can end. */
-        job = d->first;
+        job = d->jobs.first;
         for (uint64_t n = sim_below(s, 3); n > 0 && job; n--) {
             if (job->op != DISK_COMMIT)
                 break;
             s->fake.commit_fails = SL_OK;
             fake_disk_do(&s->fake, job);
-            job = job->link.next ? SL_CONTAINER_OF(job->link.next, struct disk_job, link) : NULL;
+            job = job_queue_after(job);
         }
         return;
     }
@@ -160,7 +145,7 @@ static void on_closed(void *ctx)
 
 void sqlite_disk_close(struct sqlite_disk *d, void (*closed)(void *ctx))
 {
-    must(!d->first);
+    must(!d->jobs.first);
     d->closed = closed;
     loop_later(&d->sim->loop, 0, on_closed, d);
 }

@@ -6,10 +6,11 @@
  * its seed, which does the same again. */
 #include "sim.h"
 
+#include "testing.h"
+
 #include "base/crypto.h"
 #include "base/log.h"
 
-#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,10 +43,7 @@ void sim_fail(const char *file, int line, const char *fmt, ...)
 
 uint64_t sim_random(struct sim *s)
 {
-    s->random ^= s->random << 13; /* xorshift64 */
-    s->random ^= s->random >> 7;
-    s->random ^= s->random << 17;
-    return s->random;
+    return testing_random(&s->random);
 }
 
 uint64_t sim_below(struct sim *s, uint64_t bound)
@@ -397,24 +395,10 @@ static void drain(struct sim *s)
     }
 }
 
-static void remove_folder(const char *folder)
-{
-    DIR *d = opendir(folder);
-    must(d);
-    for (struct dirent *e; (e = readdir(d));) {
-        char path[400];
-        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (e->d_name[0] != '.')
-            (void)unlink(path);
-    }
-    (void)closedir(d);
-    must(rmdir(folder) == 0);
-}
-
 static void open_world(struct sim *s, uint64_t seed, bool real_disk)
 {
     s->seed = seed;
-    s->random = seed * 0x9e3779b97f4a7c15u + 1;
+    s->random = testing_seed(seed);
     (void)sim_random(s);
     s->wall_offset_ms = SIM_WALL_OFFSET_MS;
     s->clock = (struct sl_clock){ mono_of, wall_of, s };
@@ -465,7 +449,7 @@ static void one_run(uint64_t seed, struct totals *t)
     fake_disk_free(&s->fake);
     if (s->power) {
         powercut_free(s->power);
-        remove_folder(s->folder);
+        must(testing_remove_folder(s->folder));
     }
     current = NULL;
     free(s);

@@ -8,12 +8,7 @@
 static void submit(struct disk *interface, struct disk_job *job)
 {
     struct fake_disk *d = SL_CONTAINER_OF(interface, struct fake_disk, interface);
-    job->link.next = NULL;
-    if (d->last)
-        d->last->link.next = &job->link;
-    else
-        d->first = job;
-    d->last = job;
+    job_queue_push(&d->jobs, job);
 }
 
 void fake_disk_init(struct fake_disk *d)
@@ -281,13 +276,9 @@ void fake_disk_do(struct fake_disk *d, struct disk_job *job)
 
 bool fake_disk_step(struct fake_disk *d)
 {
-    struct disk_job *job = d->first;
+    struct disk_job *job = job_queue_pop(&d->jobs);
     if (!job)
         return false;
-    struct job_link *next = job->link.next;
-    d->first = next ? SL_CONTAINER_OF(next, struct disk_job, link) : NULL;
-    if (!d->first)
-        d->last = NULL;
     fake_disk_do(d, job);
     job->done(job->ctx, job);
     return true;
@@ -301,5 +292,5 @@ void fake_disk_run(struct fake_disk *d)
 
 void fake_disk_forget_jobs(struct fake_disk *d)
 {
-    d->first = d->last = NULL;
+    d->jobs = (struct job_queue){ 0 };
 }

@@ -2,7 +2,7 @@
 #ifndef TESTS_FAKE_DISK_H
 #define TESTS_FAKE_DISK_H
 
-#include "disk.h"
+#include "job_queue.h"
 
 struct fake_row {
     struct sl_msg *msg;
@@ -20,7 +20,7 @@ struct fake_rows {
 
 struct fake_disk {
     struct disk interface;
-    struct disk_job *first, *last; /* submitted, not done */
+    struct job_queue jobs; /* submitted, not done */
     /* what is committed */
     struct disk_lane lane[OUTBOX_LANES];
     struct fake_rows rows[OUTBOX_LANES], dead;

@@ -1,6 +1,8 @@
 /* powercut.c - see powercut.h. */
 #include "powercut.h"
 
+#include "testing.h"
+
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -57,10 +59,7 @@ static void *must(void *p)
 
 static uint64_t next_random(struct powercut *p)
 {
-    p->random ^= p->random << 13; /* xorshift64 */
-    p->random ^= p->random >> 7;
-    p->random ^= p->random << 17;
-    return p->random;
+    return testing_random(&p->random);
 }
 
 static bool chance(struct powercut *p, unsigned per_mille)
@@ -380,7 +379,7 @@ struct powercut *powercut_new(uint64_t seed)
 {
     struct powercut *p = must(calloc(1, sizeof *p));
     p->base = must(sqlite3_vfs_find(NULL));
-    p->random = seed * 0x9e3779b97f4a7c15u + 1;
+    p->random = testing_seed(seed);
     p->vfs = *p->base; /* what is not replaced does not look at the struct it is called with */
     p->vfs.iVersion = 2;
     p->vfs.szOsFile = (int)sizeof(struct open_file) + p->base->szOsFile;

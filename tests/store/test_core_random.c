@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "rig.h"
+#include "testing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,10 +47,7 @@ struct run {
 
 static uint64_t next_random(struct run *run)
 {
-    run->random ^= run->random << 13; /* xorshift64 */
-    run->random ^= run->random >> 7;
-    run->random ^= run->random << 17;
-    return run->random;
+    return testing_random(&run->random);
 }
 
 static bool chance(struct run *run, unsigned percent)

@@ -14,9 +14,10 @@
 #include "core.h"
 #include "core_private.h"
 #include "db.h"
+#include "job_queue.h"
 #include "powercut.h"
+#include "testing.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -38,7 +39,7 @@ struct run {
     struct sl_clock clock;
     int64_t mono, wall;
     struct disk disk;
-    struct disk_job *first, *last; /* submitted, not done */
+    struct job_queue jobs; /* submitted, not done */
     struct db *db;
     struct core *core;
     uint64_t random;
@@ -58,10 +59,7 @@ static uint64_t thinned;
 
 static uint64_t next_random(struct run *run)
 {
-    run->random ^= run->random << 13; /* xorshift64 */
-    run->random ^= run->random >> 7;
-    run->random ^= run->random << 17;
-    return run->random;
+    return testing_random(&run->random);
 }
 
 static int64_t mono_of(void *ctx)
@@ -79,22 +77,14 @@ static int64_t wall_of(void *ctx)
 static void submit(struct disk *disk, struct disk_job *job)
 {
     struct run *run = SL_CONTAINER_OF(disk, struct run, disk);
-    job->link.next = NULL;
-    if (run->last)
-        run->last->link.next = &job->link;
-    else
-        run->first = job;
-    run->last = job;
+    job_queue_push(&run->jobs, job);
 }
 
 static bool do_job(struct run *run)
 {
-    struct disk_job *job = run->first;
+    struct disk_job *job = job_queue_pop(&run->jobs);
     if (!job)
         return false;
-    run->first = job->link.next ? SL_CONTAINER_OF(job->link.next, struct disk_job, link) : NULL;
-    if (!run->first)
-        run->last = NULL;
     job->code = db_do_job(&run->db, &run->db_options, job);
     if (run->db && next_random(run) % 4 == 0)
         db_upkeep(run->db);
@@ -113,7 +103,7 @@ static void pass(struct run *run, int64_t ms)
 
 static void settle(struct run *run)
 {
-    for (int n = 0; core_next_wake(run->core) <= run->mono || run->first; n++) {
+    for (int n = 0; core_next_wake(run->core) <= run->mono || run->jobs.first; n++) {
         assert_true(n < 10000); /* else it never comes to rest */
         if (core_next_wake(run->core) <= run->mono)
             core_tick(run->core);
@@ -259,7 +249,7 @@ static void start(struct run *run)
 
 static void die(struct run *run)
 {
-    run->first = run->last = NULL;
+    run->jobs = (struct job_queue){ 0 };
     run->core->jobs_out = 0;
     run->in_flight = 0;
     memset(run->last_taken, 0, sizeof run->last_taken);
@@ -325,20 +315,6 @@ static void check_end(struct run *run)
             assert_int_not_equal(run->message[i].number, run->message[i - 1].number);
 }
 
-static void remove_folder(const char *folder)
-{
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));) {
-        char path[400];
-        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (e->d_name[0] != '.')
-            (void)unlink(path);
-    }
-    (void)closedir(d);
-    assert_int_equal(rmdir(folder), 0);
-}
-
 static void one_run(uint64_t seed)
 {
     struct run *run = calloc(1, sizeof *run);
@@ -346,7 +322,7 @@ static void one_run(uint64_t seed)
     (void)snprintf(run->folder, sizeof run->folder, "/tmp/sluice-powercut-XXXXXX");
     assert_non_null(mkdtemp(run->folder));
     (void)snprintf(run->path, sizeof run->path, "%s/queue.db", run->folder);
-    run->random = seed * 0x9e3779b97f4a7c15u + 1;
+    run->random = testing_seed(seed);
     run->power = powercut_new(seed);
     run->mono = 1000;
     run->wall = 1800000000000;
@@ -380,7 +356,7 @@ static void one_run(uint64_t seed)
     totals.lost += c.lost;
     totals.faults += c.faults;
     powercut_free(run->power);
-    remove_folder(run->folder);
+    assert_true(testing_remove_folder(run->folder));
     free(run);
 }
 

@@ -14,8 +14,9 @@
 #include "core.h"
 #include "core_private.h"
 #include "db.h"
+#include "job_queue.h"
+#include "testing.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ struct run {
     struct sl_clock clock;
     int64_t mono;
     struct disk disk;
-    struct disk_job *first, *last;
+    struct job_queue jobs;
     struct db *db;
     struct core *core;
     uint64_t random, first_number;
@@ -44,10 +45,7 @@ static struct {
 
 static uint64_t below(struct run *run, uint64_t bound)
 {
-    run->random ^= run->random << 13; /* xorshift64 */
-    run->random ^= run->random >> 7;
-    run->random ^= run->random << 17;
-    return (run->random >> 11) % bound;
+    return (testing_random(&run->random) >> 11) % bound;
 }
 
 static int64_t mono_of(void *ctx)
@@ -63,25 +61,18 @@ static int64_t wall_of(void *ctx)
 static void submit(struct disk *disk, struct disk_job *job)
 {
     struct run *run = SL_CONTAINER_OF(disk, struct run, disk);
-    job->link.next = NULL;
-    if (run->last)
-        run->last->link.next = &job->link;
-    else
-        run->first = job;
-    run->last = job;
+    job_queue_push(&run->jobs, job);
 }
 
 static void settle(struct run *run)
 {
-    for (int n = 0; core_next_wake(run->core) <= run->mono || run->first; n++) {
+    for (int n = 0; core_next_wake(run->core) <= run->mono || run->jobs.first; n++) {
         assert_true(n < 100000);
         if (core_next_wake(run->core) <= run->mono)
             core_tick(run->core);
-        struct disk_job *job = run->first;
+        struct disk_job *job = job_queue_pop(&run->jobs);
         if (!job)
             continue;
-        run->first = job->link.next ? SL_CONTAINER_OF(job->link.next, struct disk_job, link) : NULL;
-        run->last = run->first ? run->last : NULL;
         job->code = db_do_job(&run->db, &run->db_options, job);
         job->done(job->ctx, job);
     }
@@ -195,20 +186,6 @@ static void drain(struct run *run)
     }
 }
 
-static void remove_folder(const char *folder)
-{
-    DIR *d = opendir(folder);
-    assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));) {
-        char path[400];
-        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (e->d_name[0] != '.')
-            (void)unlink(path);
-    }
-    (void)closedir(d);
-    assert_int_equal(rmdir(folder), 0);
-}
-
 static struct run *make(uint64_t seed)
 {
     struct run *run = calloc(1, sizeof *run);
@@ -234,7 +211,7 @@ static struct run *make(uint64_t seed)
 
 static void free_run(struct run *run)
 {
-    remove_folder(run->folder);
+    assert_true(testing_remove_folder(run->folder));
     free(run);
 }
 

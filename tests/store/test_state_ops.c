@@ -10,6 +10,7 @@
 #include "state_batch.h"
 #include "state_ops.h"
 #include "sum64.h"
+#include "testing.h"
 
 #include <stdlib.h>
 
@@ -24,9 +25,7 @@ static uint64_t random_state;
 
 static uint32_t rnd(uint32_t below)
 {
-    random_state ^= random_state << 13; /* xorshift64 */
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
+    (void)testing_random(&random_state);
     return (uint32_t)(random_state >> 20) % below;
 }
 

@@ -14,8 +14,8 @@
 #include "powercut.h"
 #include "state_batch.h"
 #include "state_db.h"
+#include "testing.h"
 
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -46,10 +46,7 @@ static uint64_t merges, failures;
 
 static uint32_t rnd(struct run *run, uint32_t below)
 {
-    run->random ^= run->random << 13; /* xorshift64 */
-    run->random ^= run->random >> 7;
-    run->random ^= run->random << 17;
-    return (uint32_t)(run->random >> 20) % below;
+    return (uint32_t)(testing_random(&run->random) >> 20) % below;
 }
 
 static struct version *version_at(struct run *run, uint32_t number)
@@ -237,19 +234,6 @@ static void live(struct run *run)
     powercut_faults(run->power, 0);
 }
 
-static void remove_folder(const char *folder)
-{
-    char all[96];
-    glob_t found;
-    (void)snprintf(all, sizeof all, "%s/*", folder);
-    if (glob(all, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            (void)unlink(found.gl_pathv[i]);
-        globfree(&found);
-    }
-    assert_int_equal(rmdir(folder), 0);
-}
-
 static void one_run(uint64_t seed)
 {
     struct run *run = calloc(1, sizeof *run);
@@ -276,7 +260,7 @@ static void one_run(uint64_t seed)
     totals.faults += c.faults;
     powercut_free(run->power);
     state_batch_free(run->batch);
-    remove_folder(run->folder);
+    assert_true(testing_remove_folder(run->folder));
     free(run);
 }
 
