@@ -2,6 +2,7 @@
  * Reads files; blocking. */
 #include "tls_internal.h"
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
 
@@ -12,8 +13,8 @@
 
 #define CERT_FILE_MAX ((size_t)1024 * 1024) /* a system's whole CA bundle is a quarter of that */
 #define KEY_FILE_MAX  ((size_t)64 * 1024)
-/* A clock before this (2024-01-01) was never set; it says nothing about our certificate. */
-#define CLOCK_PLAUSIBLE_S INT64_C(1704067200)
+/* A clock that was never set says nothing about our certificate. */
+#define CLOCK_PLAUSIBLE_S (SL_WALL_PLAUSIBLE_MS / 1000)
 
 /* Everything that goes into a context goes through here as well. */
 static bool add_to_print(struct tls_context *c, struct sl_slice bytes)

@@ -1,6 +1,7 @@
 /* bridge.c - the cloud connection as a state machine: attempts, back-off, draining, status. */
 #include "bridge_internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <assert.h>
@@ -264,11 +265,10 @@ static void on_written(void *ctx)
 }
 
 /* Certificates cannot be judged by a clock that was never set: that is the thing to say. */
-#define CLOCK_SET_MS INT64_C(1704067200000) /* 2024 */
 static void note_clock(struct bridge *b)
 {
     int64_t wall = sl_wall_ms(b->options.clock);
-    if (wall < CLOCK_SET_MS && !b->closing)
+    if (wall < SL_WALL_PLAUSIBLE_MS && !b->closing)
         explain_clock(&b->why, wall);
 }
 

@@ -4,6 +4,7 @@
 #include "codec_internal.h"
 #include "trie.h"
 
+#include "base/clock.h"
 #include "base/topic.h"
 
 enum { VERSION = 1 };
@@ -11,8 +12,6 @@ enum { SESSION_ONLINE = 1, SESSION_WILL = 2, SESSION_USER = 4 };
 enum { SUB_NO_LOCAL = 1, SUB_RETAIN_AS_PUBLISHED = 2 };
 enum { DELIVERY_RETAIN = 1, DELIVERY_RELEASED = 2, DELIVERY_SHARE = 4 };
 
-/* 2020-01-01: a clock that says less was not set when it was read. */
-#define CLOCK_SET_MS INT64_C(1577836800000)
 /* Ages and lives above this are damage: some 8,900 years, so that sums of a few do not overflow. */
 #define SPAN_MAX_MS (INT64_C(1) << 48)
 
@@ -133,7 +132,7 @@ bool record_key_take_session(struct sl_cursor *key, uint64_t *ret)
 
 int64_t record_elapsed_ms(int64_t saved_wall_ms, int64_t now_wall_ms)
 {
-    if (saved_wall_ms < CLOCK_SET_MS || now_wall_ms <= saved_wall_ms)
+    if (saved_wall_ms < SL_WALL_PLAUSIBLE_MS || now_wall_ms <= saved_wall_ms)
         return 0;
     int64_t elapsed = now_wall_ms - saved_wall_ms;
     return elapsed < SPAN_MAX_MS ? elapsed : SPAN_MAX_MS;

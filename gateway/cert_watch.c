@@ -1,6 +1,7 @@
 /* cert_watch.c - certificate files that change while the gateway runs. */
 #include "cert_watch.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@
 enum { CERT, KEY, CA, CRL, FILES };
 
 #define DAY_S       INT64_C(86400)
-#define PLAUSIBLE_S INT64_C(1704067200) /* 2024: a clock before this was never set */
+#define PLAUSIBLE_S (SL_WALL_PLAUSIBLE_MS / 1000)
 
 /* How a file looks from outside; all zero when it is not there. */
 struct look {

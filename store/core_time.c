@@ -24,7 +24,7 @@ void core_look_at_clock(struct core *c, int64_t now)
     t->begun = true;
     t->offset_ms = offset;
     t->look_at = now + LOOK_MS;
-    t->sure = wall >= OUTBOX_WALL_SET_MS && (told || stepped);
+    t->sure = wall >= SL_WALL_PLAUSIBLE_MS && (told || stepped);
     if (!t->sure || first)
         return;
     t->to_tell = true; /* rows on the disk wait for it */
@@ -37,5 +37,5 @@ int64_t core_wall_of(const struct core *c, const struct entry *e)
     int64_t wall = m->wall_ms;
     if (e->unsure && c->time.sure)
         wall = m->mono_ms + c->time.offset_ms;
-    return wall >= OUTBOX_WALL_SET_MS ? wall : 0;
+    return wall >= SL_WALL_PLAUSIBLE_MS ? wall : 0;
 }

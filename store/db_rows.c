@@ -267,7 +267,7 @@ static int64_t mono_of(const struct db *db, const struct row *r)
     if (r->boot != 0 && r->boot == db->options.boot)
         return r->mono_ms;
     int64_t now = db->opened_wall_ms;
-    if (r->wall_ms < OUTBOX_WALL_SET_MS || now < r->wall_ms)
+    if (r->wall_ms < SL_WALL_PLAUSIBLE_MS || now < r->wall_ms)
         return db->opened_mono_ms;
     return db->opened_mono_ms - (now - r->wall_ms);
 }

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* 2024-01-01: a wall clock before it was never set. What says more may be wrong all the same. */
+#define SL_WALL_PLAUSIBLE_MS INT64_C(1704067200000)
+
 struct sl_clock {
     int64_t (*mono_ms)(void *ctx); /* milliseconds since some fixed moment; never steps */
     int64_t (*wall_ms)(void *ctx); /* milliseconds since 1970-01-01T00:00:00Z; may step */

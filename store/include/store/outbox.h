@@ -47,14 +47,12 @@ enum outbox_loss {
 };
 const char *outbox_loss_name(enum outbox_loss why);
 
-/* 2024: a wall clock before it was never set. */
-#define OUTBOX_WALL_SET_MS ((int64_t)1704067200000)
 
 struct outbox_options {
     uv_loop_t *loop;
     const struct sl_clock *clock;
     bool (*clock_is_set)(void); /* whether the wall clock has the time, once it shows more than
-                                   OUTBOX_WALL_SET_MS; NULL: always */
+                                   SL_WALL_PLAUSIBLE_MS; NULL: always */
     const char *path;           /* queue.db; its folder exists. Borrowed during outbox_open() */
     uint64_t
         max_bytes; /* payload, topic, properties and a fixed overhead a row; covers all lanes */
