@@ -13,6 +13,9 @@ static const struct {
     { "cloud.provisioning", NULL, true,
       "fleet provisioning is not available in this version: cert and key must be there" },
     { "cloud.shadow", NULL, true, "shadows are not available in this version" },
+    { "web.anonymous", "full", true,
+      "what would change something is not on the page in this version: it allows no more than "
+      "\"read\"" },
     { "cloud.jobs", NULL, true, "jobs are not available in this version" },
     { "cloud.defender", NULL, true, "defender reports are not available in this version" },
 };

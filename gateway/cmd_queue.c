@@ -95,9 +95,11 @@ static int cmd_queue_purge(int argc, char **argv)
     status = queue_purge(&q, &purged);
     free(data_dir);
     if (q.dead)
-        (void)printf("purged %llu dead letters\n", (unsigned long long)purged.letters);
+        (void)printf("purged %llu dead letter%s\n", (unsigned long long)purged.letters,
+                     purged.letters == 1 ? "" : "s");
     else
-        (void)printf("purged %llu messages\n", (unsigned long long)purged.messages);
+        (void)printf("purged %llu message%s\n", (unsigned long long)purged.messages,
+                     purged.messages == 1 ? "" : "s");
     if (fflush(stdout) != 0)
         return cli_error(CLI_FAIL, "queue purge", "standard output could not be written");
     return status;

@@ -281,7 +281,8 @@ static const struct mistake {
     { "a key, and state.db beside it",
       "{\"store\": {\"encryption_key\": "
       "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}}",
-      "warning: 1:30: store.encryption_key: seals what waits for the cloud (queue.db); state.db, with "
+      "warning: 1:30: store.encryption_key: seals what waits for the cloud (queue.db); state.db, "
+      "with "
       "sessions and retained messages, is not sealed: turn broker.persistence off if they must not "
       "lie on the disk" },
     { "a key, and nothing beside it",
@@ -385,6 +386,9 @@ static const struct mistake {
       "warning: 2:9: cloud.jobs: jobs are not available in this version\n"
       "warning: 2:23: cloud.shadow: shadows are not available in this version\n"
       "warning: 2:51: cloud.defender: defender reports are not available in this version" },
+    { "a page that may be changed by everybody", "{\"web\": {\"anonymous\": \"full\"}}",
+      "warning: 1:23: web.anonymous: what would change something is not on the page in this "
+      "version: it allows no more than \"read\"" },
     { "no jobs", AWS(",\"jobs\":false"), "" },
 
     /* ---- web ---- */
