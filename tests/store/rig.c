@@ -53,6 +53,19 @@ void rig_free(struct rig *r)
     fake_disk_free(&r->disk);
 }
 
+void rig_start(struct rig *r)
+{
+    rig_open(r);
+    rig_settle(r);
+}
+
+void rig_start_online(struct rig *r)
+{
+    rig_start(r);
+    core_set_link(r->core, true);
+    rig_settle(r);
+}
+
 void rig_tick(struct rig *r)
 {
     for (int i = 0; core_next_wake(r->core) <= r->mono; i++) {
@@ -120,6 +133,11 @@ bool rig_put_sized(struct rig *r, enum outbox_lane lane, const char *topic, size
 bool rig_put(struct rig *r, enum outbox_lane lane, const char *topic, struct told *told)
 {
     return rig_put_sized(r, lane, topic, 20, told);
+}
+
+void rig_must_put(struct rig *r, enum outbox_lane lane, const char *topic, struct told *told)
+{
+    assert_true(rig_put(r, lane, topic, told));
 }
 
 struct outbox_item *rig_take(struct rig *r, const char *topic)

@@ -23,6 +23,9 @@ struct told {
 /* Bounds wide, link down, nothing done yet. Change options between rig_init() and rig_open(). */
 void rig_init(struct rig *r);
 void rig_open(struct rig *r);
+/* Open, and the disk has answered: rows are known. Link down, or up. */
+void rig_start(struct rig *r);
+void rig_start_online(struct rig *r);
 void rig_crash(struct rig *r); /* what is committed stays */
 void rig_free(struct rig *r);
 
@@ -37,6 +40,8 @@ struct sl_msg *rig_msg(struct rig *r, const char *topic, size_t payload, uint32_
 bool rig_put(struct rig *r, enum outbox_lane lane, const char *topic, struct told *told);
 bool rig_put_sized(struct rig *r, enum outbox_lane lane, const char *topic, size_t payload,
                    struct told *told);
+/* With 20 bytes of payload, and accepted. */
+void rig_must_put(struct rig *r, enum outbox_lane lane, const char *topic, struct told *told);
 void rig_told(void *ctx, enum sl_code result);
 /* Takes one, and checks that it has this topic; NULL topic: that there is none. */
 struct outbox_item *rig_take(struct rig *r, const char *topic);

@@ -1,0 +1,197 @@
+/* test_core_bounds.c - the outbox's state machine when it is full, and what grows too old. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "rig.h"
+
+struct full_case {
+    const char *name;
+    enum outbox_when_full when_full;
+    enum outbox_lane filled, lane; /* the store is full of one, the other comes */
+    bool accepted, kept;           /* the new one */
+    bool on_disk;                  /* what fills it was committed first */
+};
+
+static const struct full_case full_cases[] = {
+    { "drop-oldest drops the oldest", OUTBOX_DROP_OLDEST, OUTBOX_TELEMETRY, OUTBOX_TELEMETRY, true,
+      true, true },
+    { "drop-oldest drops from memory too", OUTBOX_DROP_OLDEST, OUTBOX_TELEMETRY, OUTBOX_TELEMETRY,
+      true, true, false },
+    { "an alert pushes telemetry out", OUTBOX_DROP_OLDEST, OUTBOX_TELEMETRY, OUTBOX_ALERT, true,
+      true, true },
+    { "telemetry pushes no alert out", OUTBOX_DROP_OLDEST, OUTBOX_ALERT, OUTBOX_TELEMETRY, true,
+      false, true },
+    { "normal pushes no alert out", OUTBOX_DROP_OLDEST, OUTBOX_ALERT, OUTBOX_NORMAL, true, false,
+      true },
+    { "an alert pushes an older alert out", OUTBOX_DROP_OLDEST, OUTBOX_ALERT, OUTBOX_ALERT, true,
+      true, true },
+    { "drop-newest drops the new one", OUTBOX_DROP_NEWEST, OUTBOX_TELEMETRY, OUTBOX_ALERT, true,
+      false, true },
+    { "refuse refuses", OUTBOX_REFUSE, OUTBOX_TELEMETRY, OUTBOX_ALERT, false, false, true },
+};
+
+static void when_full(void **state)
+{
+    const struct full_case *c = *state;
+    struct rig r;
+    struct told told = { 0 };
+    rig_init(&r);
+    r.options.max_bytes = 10 * (DISK_ROW_OVERHEAD + 20 + 1);
+    r.options.when_full = c->when_full;
+    rig_start(&r);
+    for (int i = 0; i < 10; i++)
+        rig_must_put(&r, c->filled, "x", NULL);
+    if (c->on_disk)
+        rig_settle(&r);
+    assert_int_equal(rig_put(&r, c->lane, "y", &told), c->accepted);
+    rig_check(&r);
+    rig_pass(&r, 5000);
+    rig_check(&r);
+    struct outbox_stats s = rig_stats(&r);
+    assert_int_equal(told.calls, c->accepted);
+    if (c->accepted)
+        assert_int_equal(told.result, c->kept ? SL_OK : SL_LIMIT);
+    const struct outbox_lane_stats *loser = &s.lane[c->kept ? c->filled : c->lane];
+    assert_int_equal(loser->loss[OUTBOX_LOST_FULL].count, c->accepted);
+    assert_int_equal(loser->loss[OUTBOX_LOST_FULL].first_ms != 0, c->accepted);
+    assert_int_equal(r.core->bytes, r.options.max_bytes);
+    rig_free(&r);
+}
+
+static void too_large_for_the_whole_store(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct told told = { 0 };
+    rig_init(&r);
+    r.options.max_bytes = 1000;
+    rig_start(&r);
+    rig_must_put(&r, OUTBOX_ALERT, "x", NULL);
+    assert_true(rig_put_sized(&r, OUTBOX_ALERT, "y", 1000, &told));
+    rig_settle(&r);
+    assert_int_equal(told.result, SL_LIMIT);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_ALERT].waiting,
+                     1); /* nothing was pushed out for it */
+    rig_check(&r);
+    rig_free(&r);
+}
+
+static void what_is_in_flight_is_not_dropped(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    r.options.max_bytes = 3 * (DISK_ROW_OVERHEAD + 20 + 1);
+    rig_start_online(&r);
+    rig_must_put(&r, OUTBOX_NORMAL, "0", NULL);
+    rig_must_put(&r, OUTBOX_NORMAL, "1", NULL);
+    rig_must_put(&r, OUTBOX_NORMAL, "2", NULL);
+    struct outbox_item *first = rig_take(&r, "0");
+    rig_must_put(&r, OUTBOX_NORMAL, "3", NULL); /* drops 1 */
+    (void)rig_take(&r, "2");
+    (void)rig_take(&r, "3");
+    struct told told = { 0 };
+    rig_must_put(&r, OUTBOX_NORMAL, "4", &told); /* all is in flight: it is the new one's turn */
+    rig_settle(&r);
+    assert_int_equal(told.result, SL_LIMIT);
+    assert_int_equal(told.calls, 1);
+    core_ack(r.core, first);
+    rig_check(&r);
+    rig_free(&r);
+}
+
+/* The oldest is only on disk: it has to be read before it can be dropped. */
+static void dropping_what_is_not_in_memory(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    r.options.max_bytes = 100 * (DISK_ROW_OVERHEAD + 20 + 1);
+    r.options.read_ahead = 4;
+    rig_start(&r);
+    for (int i = 0; i < 300; i++) {
+        rig_must_put(&r, OUTBOX_TELEMETRY, "x", NULL);
+        if (i % 7 == 0)
+            rig_settle(&r);
+        rig_check(&r);
+        uint64_t rows = r.disk.rows[OUTBOX_TELEMETRY].count;
+        assert_true(rows <= 100); /* on disk the bound holds always */
+    }
+    rig_pass(&r, 2000);
+    struct outbox_stats s = rig_stats(&r);
+    assert_int_equal(s.lane[OUTBOX_TELEMETRY].waiting, 100);
+    assert_int_equal(s.lane[OUTBOX_TELEMETRY].loss[OUTBOX_LOST_FULL].count, 200);
+    rig_check(&r);
+    rig_free(&r);
+}
+
+static void too_old(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct told told = { 0 };
+    rig_init(&r);
+    r.options.max_age_ms = 60000;
+    rig_start(&r);
+    rig_must_put(&r, OUTBOX_NORMAL, "old", NULL);
+    struct sl_msg *brief = rig_msg(&r, "brief", 1, 10);
+    assert_true(core_put(r.core, OUTBOX_ALERT, brief, rig_told, &told));
+    sl_msg_unref(brief);
+    rig_pass(&r, 9999);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_ALERT].waiting, 1);
+    r.wall += (int64_t)365 * 86400 * 1000; /* the wall clock's steps make nothing older */
+    rig_settle(&r);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_NORMAL].waiting, 1);
+    rig_pass(&r, 1);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_ALERT].loss[OUTBOX_LOST_AGE].count, 1);
+    rig_pass(&r, 50000);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_NORMAL].loss[OUTBOX_LOST_AGE].count, 1);
+    assert_int_equal(told.calls, 1);
+    assert_int_equal(told.result, SL_OK); /* it was on disk long before */
+    rig_pass(&r, 1000);
+    assert_int_equal(r.disk.rows[OUTBOX_NORMAL].count, 0);
+    rig_check(&r);
+    rig_free(&r);
+}
+
+static void a_brief_one_behind_a_long_one_is_never_sent_late(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    rig_start(&r);
+    rig_must_put(&r, OUTBOX_NORMAL, "long", NULL);
+    struct sl_msg *brief = rig_msg(&r, "brief", 1, 10);
+    assert_true(core_put(r.core, OUTBOX_NORMAL, brief, NULL, NULL));
+    sl_msg_unref(brief);
+    rig_must_put(&r, OUTBOX_NORMAL, "last", NULL);
+    rig_pass(&r, 20000);
+    core_set_link(r.core, true);
+    (void)rig_take(&r, "long");
+    (void)rig_take(&r, "last");
+    (void)rig_take(&r, NULL);
+    rig_check(&r);
+    rig_free(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(too_large_for_the_whole_store),
+        cmocka_unit_test(what_is_in_flight_is_not_dropped),
+        cmocka_unit_test(dropping_what_is_not_in_memory),
+        cmocka_unit_test(too_old),
+        cmocka_unit_test(a_brief_one_behind_a_long_one_is_never_sent_late),
+    };
+    struct CMUnitTest full[SL_ARRAY_LEN(full_cases)] = { 0 };
+    for (size_t i = 0; i < SL_ARRAY_LEN(full_cases); i++)
+        full[i] = (struct CMUnitTest){ .name = full_cases[i].name,
+                                       .test_func = when_full,
+                                       .initial_state = (void *)(uintptr_t)&full_cases[i] };
+    int failed = cmocka_run_group_tests_name("bounds of the core", tests, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("when full", full, NULL, NULL);
+}
