@@ -1,11 +1,10 @@
 /* state_rig.c - see state_rig.h. */
 #include "state_rig.h"
 
-#include <glob.h>
-#include <sqlite3.h>
+#include "testing.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static void on_resync(void *ctx)
 {
@@ -26,15 +25,7 @@ void place_init(struct state_place *p)
 
 void place_release(struct state_place *p)
 {
-    char all[96];
-    glob_t found;
-    (void)snprintf(all, sizeof all, "%s/*", p->folder);
-    if (glob(all, 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; i++)
-            (void)unlink(found.gl_pathv[i]);
-        globfree(&found);
-    }
-    assert_int_equal(rmdir(p->folder), 0);
+    assert_true(testing_remove_folder(p->folder));
 }
 
 static void on_beat(uv_timer_t *beat)
@@ -174,12 +165,23 @@ void sync_now(struct state_place *p)
     assert_int_equal(p->last_code, SL_OK);
 }
 
-void sql(const char *path, const char *text)
+void fill(struct state_place *p, int rows)
 {
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    char *error = NULL;
-    if (sqlite3_exec(db, text, NULL, NULL, &error) != SQLITE_OK)
-        fail_msg("%s: %s", text, error);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    char key[16], value[120];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    for (int i = 0; i < rows; i++) {
+        (void)snprintf(key, sizeof key, "%06d", i);
+        put(p, STATE_DELIVERY, key, value);
+    }
+}
+
+void fill_tables(struct state_place *p, int rows)
+{
+    place_open(p);
+    fill(p, rows);
+    put(p, STATE_META, "m", "1");
+    sync_now(p);
+    assert_int_equal(stats_of(p).log_bytes, 0);
+    place_close(p);
 }

@@ -14,6 +14,8 @@
 
 #define WAIT_MS_MAX 30000 /* a guard against hanging, far above what a busy machine takes */
 
+enum { ROWS = 2000 }; /* 260 kB and more: too many for one row of the log */
+
 struct state_place {
     char folder[64], db[96];
     uv_loop_t loop;
@@ -41,8 +43,10 @@ struct state_stats stats_of(struct state_place *p);
 void put(struct state_place *p, enum state_kind kind, const char *key, const char *value);
 void take(struct state_place *p, enum state_kind kind, const char *key);
 void take_range(struct state_place *p, enum state_kind kind, const char *from, const char *to);
-void when_safe(struct state_place *p); /* counts into p->safe or p->unsafe */
-void sync_now(struct state_place *p);  /* when_safe, and wait for SL_OK */
-void sql(const char *path, const char *text);
+void when_safe(struct state_place *p);      /* counts into p->safe or p->unsafe */
+void sync_now(struct state_place *p);       /* when_safe, and wait for SL_OK */
+void fill(struct state_place *p, int rows); /* puts "000000" and so on into STATE_DELIVERY */
+/* Opens, fills and closes; the rows go into the tables, else the log has them. */
+void fill_tables(struct state_place *p, int rows);
 
 #endif

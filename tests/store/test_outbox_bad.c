@@ -6,67 +6,20 @@
 
 #include <cmocka.h>
 
+#include "harm.h"
 #include "outbox_rig.h"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static void sql(const char *path, const char *text)
-{
-    sqlite3 *db = NULL;
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    char *error = NULL;
-    if (sqlite3_exec(db, text, NULL, NULL, &error) != SQLITE_OK)
-        fail_msg("%s: %s", text, error);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-}
-
-static void make_empty(const char *path)
-{
-    assert_int_equal(truncate(path, 0), 0);
-}
-
-static void make_noise(const char *path)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    uint32_t x = 1;
-    for (int i = 0; i < 20000; i++) {
-        x = x * 1664525u + 1013904223u;
-        assert_int_not_equal(fputc((int)(x >> 24), f), EOF);
-    }
-    assert_int_equal(fclose(f), 0);
-}
-
-static void make_header_and_noise(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    char noise[3996];
-    memset(noise, 0x5a, sizeof noise);
-    assert_int_equal(pwrite(fd, noise, sizeof noise, 100), sizeof noise);
-    assert_int_equal(close(fd), 0);
-}
-
-static void make_short(const char *path)
-{
-    assert_int_equal(truncate(path, 50), 0);
-}
 
 static void make_half(const char *path)
 {
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(truncate(path, st.st_size / 2), 0);
-}
-
-static void make_foreign(const char *path)
-{
-    sql(path, "PRAGMA application_id=7");
 }
 
 static void make_newer(const char *path)

@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
+#include "harm.h"
 #include "outbox_rig.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,8 +51,7 @@ static void a_full_disk(void **state)
     (void)state;
     struct place p;
     place_init(&p);
-    if (mount("tmpfs", p.folder, "tmpfs", 0, "size=1m") != 0) {
-        print_message("no tmpfs here (%s): left out\n", strerror(errno));
+    if (!mount_small(p.folder, "size=1m")) {
         place_release(&p);
         skip();
     }
@@ -84,19 +83,6 @@ static void a_full_disk(void **state)
     place_close(&p);
     assert_int_equal(umount(p.folder), 0);
     place_release(&p);
-}
-
-static void fill_up(const char *folder)
-{
-    static const char junk[4096];
-    char path[96];
-    (void)snprintf(path, sizeof path, "%s/junk", folder);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true(fd >= 0);
-    while (write(fd, junk, sizeof junk) > 0) {
-        /* until there is no room */
-    }
-    assert_int_equal(close(fd), 0);
 }
 
 static void ignore_row(void *ctx, const struct outbox_row *row)
@@ -131,8 +117,7 @@ static void room_inside_a_full_disk(void **state)
     (void)state;
     struct place p;
     place_init(&p);
-    if (mount("tmpfs", p.folder, "tmpfs", 0, "size=5m") != 0) {
-        print_message("no tmpfs here (%s): left out\n", strerror(errno));
+    if (!mount_small(p.folder, "size=5m")) {
         place_release(&p);
         skip();
     }

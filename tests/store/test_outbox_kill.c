@@ -6,13 +6,12 @@
 
 #include <cmocka.h>
 
+#include "harm.h"
 #include "outbox_rig.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 struct kill_message {
@@ -46,16 +45,23 @@ static void put_numbered(struct place *p, uint32_t id, int pipe)
     sl_msg_unref(m);
 }
 
+struct child {
+    struct place *place;
+    uint32_t first; /* its first message's number */
+};
+
 /* The child: puts without end, tells what is safe, until it is killed. */
-static void child_main(struct place *p, uint32_t first, int pipe)
+static void child_main(void *ctx, int pipe)
 {
+    const struct child *c = ctx;
+    struct place *p = c->place;
     if (uv_loop_init(&p->loop) != 0)
         _exit(1);
     p->options.loop = &p->loop;
     struct sl_err err;
     if (outbox_open(&p->outbox, &p->options, &err) != SL_OK)
         _exit(2);
-    for (uint32_t id = first;;) {
+    for (uint32_t id = c->first;;) {
         for (int i = 0; i < 7; i++)
             put_numbered(p, id++, pipe);
         (void)uv_run(&p->loop, UV_RUN_ONCE);
@@ -90,6 +96,22 @@ static bool something_waits(struct place *p, uint64_t arg)
     return !waiting_is(p, 0);
 }
 
+/* What is there, read as the crash left it; and how many the counters say there are. */
+static uint64_t look_at_the_rest(struct place *p, bool *there)
+{
+    struct outbox_list_request request = {
+        .lane = OUTBOX_LANES, .limit = UINT32_MAX, .row = mark_row, .ctx = there
+    };
+    struct sl_err err;
+    assert_int_equal(outbox_list_file(p->db, &request, &err), SL_OK);
+    place_open(p);
+    wait_for(p, something_waits, 0);
+    struct outbox_stats s = stats_of(p);
+    assert_string_equal(s.set_aside, "");
+    place_close(p);
+    return s.lane[0].waiting + s.lane[1].waiting + s.lane[2].waiting;
+}
+
 static void kill_nine(void **state)
 {
     (void)state;
@@ -101,35 +123,12 @@ static void kill_nine(void **state)
     uint32_t reported = 0;
     srand(7);
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        int ends[2];
-        assert_int_equal(pipe(ends), 0);
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0)
-            child_main(&p, round * 200000, ends[1]);
-        (void)close(ends[1]);
-        (void)usleep((useconds_t)(rand() % 40000)); /* the moment is what is tested */
-        assert_int_equal(kill(child, SIGKILL), 0);
-        int status;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status));
-        reported += read_reports(ends[0], safe);
-        (void)close(ends[0]);
+        int reports = killed_child(child_main, &(struct child){ &p, round * 200000 });
+        reported += read_reports(reports, safe);
+        (void)close(reports);
     }
     assert_true(reported > ROUNDS);
-    /* What is there, read as the crash left it; and whether the counters say the same. */
-    struct outbox_list_request request = {
-        .lane = OUTBOX_LANES, .limit = UINT32_MAX, .row = mark_row, .ctx = there
-    };
-    struct sl_err err;
-    assert_int_equal(outbox_list_file(p.db, &request, &err), SL_OK);
-    place_open(&p);
-    wait_for(&p, something_waits, 0);
-    struct outbox_stats s = stats_of(&p);
-    uint64_t waiting = s.lane[0].waiting + s.lane[1].waiting + s.lane[2].waiting;
-    assert_string_equal(s.set_aside, "");
-    place_close(&p);
-    uint64_t found = 0;
+    uint64_t waiting = look_at_the_rest(&p, there), found = 0;
     for (uint32_t id = 0; id < IDS_MAX; id++) {
         found += there[id];
         if (safe[id] && !there[id])
