@@ -176,12 +176,14 @@ static struct batch *free_place(struct batches *b)
     return oldest;
 }
 
-/* The bytes that it adds to an array, its comma included. */
+/* The bytes that it adds to an array, its comma included, and its time if that is not known yet. */
 static size_t element_bytes(struct batches *b, const struct outbox_item *item)
 {
     sl_buf_reset(&b->scratch);
     element_put(&b->scratch, item, b->gateway_id);
     size_t bytes = b->scratch.failed ? SL_BUF_MAX : b->scratch.len + 1;
+    if (item->wall_ms <= 0)
+        bytes += ELEMENT_TIME_BYTES;
     sl_buf_shrink(&b->scratch, 64 * 1024);
     return bytes;
 }

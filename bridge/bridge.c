@@ -443,6 +443,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct bridge *b = timer->data;
     int64_t now = bridge_now(b);
+    outbox_tell_time(b->options.outbox);
     client_tick(b->client, now);
     if (now >= b->deadline_ms)
         pass_deadline(b);

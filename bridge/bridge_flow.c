@@ -84,6 +84,7 @@ void bridge_flush(struct bridge *b)
 
 void bridge_pump(struct bridge *b)
 {
+    outbox_tell_time(b->options.outbox);
     if (b->state == BRIDGE_ONLINE || b->state == BRIDGE_DRAINING)
         send_what_may(b, b->state == BRIDGE_ONLINE);
     bridge_flush(b);

@@ -5,6 +5,9 @@
 #include "base/buf.h"
 #include "store/outbox.h"
 
+/* What an element grows by at most when its time becomes known while it waits. */
+#define ELEMENT_TIME_BYTES (sizeof ",\"sluice-ts\":9223372036854775807" - 1)
+
 /* An object gets the members "sluice-id" and "sluice-ts" at its end. Any other JSON becomes
  * {"value":...,"sluice-id":...,"sluice-ts":...}, and what is not JSON {"base64":"...",...}. */
 void element_put(struct sl_buf *out, const struct outbox_item *item, const char *gateway_id);

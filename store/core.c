@@ -103,7 +103,7 @@ static struct entry *new_entry(struct core *c, enum outbox_lane lane, struct sl_
     e->ctx = ctx;
     e->accepted_ms = core_now(c);
     core_look_at_clock(c, e->accepted_ms);
-    e->unsure = !c->time.sure;
+    e->unsure = core_stamp_is_unsure(c, m);
     e->bytes = (uint32_t)disk_row_bytes(m);
     e->footprint = (uint32_t)(sizeof *e + sl_msg_size(m));
     return e;
@@ -194,6 +194,11 @@ struct outbox_item *core_take(struct core *c)
     return NULL;
 }
 
+void core_tell_time(struct core *c)
+{
+    core_look_at_clock(c, core_now(c));
+}
+
 void core_ack(struct core *c, struct outbox_item *item)
 {
     struct entry *e = entry_of(item);
@@ -214,6 +219,7 @@ static bool write_letter(struct core *c, struct entry *e, const char *reason)
     copy->item = e->item;
     sl_msg_ref(copy->item.msg);
     copy->number = e->item.number;
+    copy->unsure = e->unsure;
     if (!e->queued) { /* else it was safe already, and is about to be called */
         copy->on_safe = e->on_safe;
         copy->ctx = e->ctx;
@@ -267,15 +273,15 @@ void core_return_all(struct core *c)
 
 /* ---- looking ---- */
 
-static int64_t oldest_of(const struct lane *l)
+static int64_t oldest_of(const struct core *c, const struct lane *l)
 {
     const struct entry *e = l->head.first ? l->head.first : l->tail.first;
     while (e && e->gone)
         e = e->next;
-    return e ? e->item.msg->wall_ms : 0;
+    return e ? core_wall_of(c, e) : 0;
 }
 
-static void lane_stats(const struct lane *l, struct outbox_lane_stats *ret)
+static void lane_stats(const struct core *c, const struct lane *l, struct outbox_lane_stats *ret)
 {
     ret->accepted = l->accepted;
     ret->delivered = l->delivered;
@@ -283,7 +289,7 @@ static void lane_stats(const struct lane *l, struct outbox_lane_stats *ret)
     ret->lost = l->lost;
     ret->waiting_bytes = l->waiting_bytes;
     ret->on_disk = l->rows - l->forget;
-    ret->oldest_wall_ms = oldest_of(l);
+    ret->oldest_wall_ms = oldest_of(c, l);
     for (int why = 0; why < OUTBOX_LOSSES; why++) {
         ret->loss[why].count = l->loss[why].count;
         ret->loss[why].first_ms = l->loss[why].first_ms;
@@ -305,7 +311,7 @@ void core_get_stats(const struct core *c, struct outbox_stats *ret)
                                .opening = !c->tried,
                                .disk_ok = c->disk_ok };
     for (int i = 0; i < OUTBOX_LANES; i++) {
-        lane_stats(&c->lane[i], &ret->lane[i]);
+        lane_stats(c, &c->lane[i], &ret->lane[i]);
         for (const struct entry *e = c->lane[i].tail.first; e; e = e->next)
             ret->in_memory += !e->gone;
     }
@@ -328,6 +334,8 @@ int64_t core_next_wake(const struct core *c)
     if (c->wake_now)
         return 0;
     int64_t at = earlier(core_expire_at(c), core_commit_at(c));
+    if (!c->time.sure)
+        at = earlier(at, c->time.look_at);
     if (c->disk_state == CORE_CLOSED)
         at = earlier(at, c->retry_at);
     if (c->closing && c->disk_state < CORE_ENDING)

@@ -25,6 +25,7 @@ SL_NODISCARD bool core_put(struct core *c, enum outbox_lane lane, struct sl_msg 
 void core_on_ready(struct core *c, void (*ready)(void *ctx), void *ctx);
 void core_set_link(struct core *c, bool up);
 struct outbox_item *core_take(struct core *c);
+void core_tell_time(struct core *c); /* outbox_tell_time() */
 void core_ack(struct core *c, struct outbox_item *item);
 void core_dead(struct core *c, struct outbox_item *item, const char *reason);
 void core_return_all(struct core *c);

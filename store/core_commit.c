@@ -187,8 +187,8 @@ static size_t gather_letters(struct core *c)
     for (struct entry *e = c->letters.first; e && count < LETTERS_AT_ONCE && !c->deletes_only;
          e = e->next) {
         const struct letter *letter = SL_CONTAINER_OF(e, struct letter, entry);
-        c->group.letters[count++] =
-            (struct disk_letter){ e->item.msg, letter->reason, e->number, e->item.lane };
+        c->group.letters[count++] = (struct disk_letter){ e->item.msg, core_wall_of(c, e),
+                                                          letter->reason, e->number, e->item.lane };
     }
     return count;
 }

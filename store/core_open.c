@@ -120,6 +120,14 @@ static void lose_disk(struct core *c, enum outbox_lane lane)
         l->tail_next = l->tail_next->next;
 }
 
+static bool holds_rows(const struct disk_open *open)
+{
+    uint64_t rows = 0;
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        rows += open->lane[i].rows;
+    return rows > 0;
+}
+
 static void adopt(struct core *c, const struct disk_open *open)
 {
     bool known = c->adopted && open->id == c->disk_id;
@@ -139,6 +147,9 @@ static void adopt(struct core *c, const struct disk_open *open)
             !c->adopted) /* how many it held, if nobody could read that, is unknown */
             core_lose(c, (enum outbox_lane)i, OUTBOX_LOST_CORRUPT, 0);
     }
+    if (holds_rows(
+            open)) /* of an earlier life in this boot, perhaps, which did not know the time */
+        core_tell_disk_time(c);
     c->disk_id = open->id;
     c->dead_rows = open->dead_rows;
     c->dirty = c->dirty || !known;

@@ -52,6 +52,7 @@ struct lane {
 struct clock_trust {
     int64_t offset_ms; /* wall - monotonic, as last seen; final once it is sure */
     int64_t look_at;
+    int64_t sure_from; /* monotonic, once it is sure; INT64_MIN: from the start */
     bool begun, sure;
     bool to_tell; /* the disk does not know yet */
 };
@@ -188,7 +189,12 @@ bool core_pressed(const struct core *c);
 
 /* core_time.c */
 void core_look_at_clock(struct core *c, int64_t now);
+/* Doubtful rows wait for it, should there be a next boot; by the next commit, if it is known. */
+void core_tell_disk_time(struct core *c);
+bool core_stamp_is_unsure(const struct core *c, const struct sl_msg *m);
+/* 0: not known. */
 int64_t core_wall_of(const struct core *c, const struct entry *e);
+int64_t core_wall_of_msg(const struct core *c, const struct sl_msg *m, bool unsure);
 
 /* core_thin.c: when_full is `thin` */
 bool core_drops_oldest(const struct core *c);

@@ -152,12 +152,12 @@ struct listing {
 };
 
 static void show(struct listing *v, enum outbox_lane lane, uint64_t number, uint64_t position,
-                 const struct sl_msg *m, const char *reason)
+                 const struct sl_msg *m, int64_t wall_ms, const char *reason)
 {
     struct outbox_row row = { .lane = lane,
                               .number = number,
                               .position = position,
-                              .wall_ms = m->wall_ms,
+                              .wall_ms = wall_ms,
                               .topic = sl_msg_topic(m),
                               .props = sl_msg_props(m),
                               .payload = sl_msg_payload(m),
@@ -185,7 +185,7 @@ static void show_list(struct listing *v, enum outbox_lane lane, const struct ent
 {
     for (const struct entry *e = list->first; e && v->left > 0; e = e->next)
         if (!e->gone && e->number > v->shown)
-            show(v, lane, e->number, e->number, e->item.msg, NULL);
+            show(v, lane, e->number, e->number, e->item.msg, core_wall_of(v->core, e), NULL);
 }
 
 static void show_letters(struct listing *v)
@@ -193,7 +193,7 @@ static void show_letters(struct listing *v)
     for (const struct entry *e = v->core->letters.first; e && v->left > 0; e = e->next)
         if (v->request.lane == OUTBOX_LANES || v->request.lane == e->item.lane)
             show(v, e->item.lane, e->number, OUTBOX_POSITION_LAST, e->item.msg,
-                 SL_CONTAINER_OF(e, const struct letter, entry)->reason);
+                 core_wall_of(v->core, e), SL_CONTAINER_OF(e, const struct letter, entry)->reason);
 }
 
 static void listing_end(struct listing *v)
@@ -245,7 +245,8 @@ static void show_rows(struct listing *v)
         const struct lane *l = &v->core->lane[read->lane];
         bool above = !read->dead && l->tail.first && row->number >= l->tail.first->number;
         if (row->msg && v->left > 0 && !above && is_wanted(v, row))
-            show(v, row->lane, row->number, row->position, row->msg, row->reason);
+            show(v, row->lane, row->number, row->position, row->msg,
+                 core_wall_of_msg(v->core, row->msg, row->unsure), row->reason);
         if (!read->dead && !above)
             v->shown = row->number;
         sl_msg_unref(row->msg);

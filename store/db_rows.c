@@ -127,7 +127,7 @@ static enum sl_code add_letter(struct db *db, const struct disk_letter *letter, 
     sqlite3_stmt *s = db->query[Q_DEAD_ADD];
     uint64_t bytes = disk_row_bytes(letter->msg);
     struct row r = { .number = letter->number,
-                     .wall_ms = letter->msg->wall_ms,
+                     .wall_ms = letter->wall_ms,
                      .topic = sl_msg_topic(letter->msg),
                      .payload = sl_msg_payload(letter->msg) };
     enum sl_code code = db_seal_row(db, &r, letter->lane, true, err);

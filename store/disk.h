@@ -77,6 +77,7 @@ struct disk_range {
 };
 struct disk_letter {
     const struct sl_msg *msg;
+    int64_t wall_ms; /* instead of the message's */
     const char *reason;
     uint64_t number;
     enum outbox_lane lane;

@@ -217,6 +217,14 @@ struct outbox_item *outbox_take(struct outbox *o)
     return item;
 }
 
+void outbox_tell_time(struct outbox *o)
+{
+    if (o->ending)
+        return;
+    core_tell_time(o->core);
+    arm(o);
+}
+
 void outbox_ack(struct outbox *o, struct outbox_item *item)
 {
     if (o->ending)

@@ -300,6 +300,28 @@ static void bytes_close(void **state)
     rig_free(&r);
 }
 
+/* The clock is set while they gather, or before they are sent again: they grow, and still fit. */
+static void times_that_come_later(void **state)
+{
+    struct rig r;
+    struct sl_buf out = { 0 };
+    (void)state;
+    rig_init(&r);
+    for (int i = 0; i < 3; i++) {
+        struct outbox_item *item = new_item(&r, "a", bridge_batch_key(&small));
+        item->wall_ms = 0;
+        put(&r, item, 1000);
+    }
+    for (size_t i = 0; i < r.count; i++)
+        r.items[i].wall_ms = INT64_MAX;
+    drain(&r, 100000);
+    assert_string_equal(r.out, "1+2 3"); /* three would fit without */
+    element_put_array(&out, &r.items[0], "g");
+    assert_in_range(out.len, 130, small.max_bytes);
+    sl_buf_free(&out);
+    rig_free(&r);
+}
+
 static void the_server_limits_too(void **state)
 {
     struct rig r;
@@ -496,6 +518,7 @@ int main(void)
         cmocka_unit_test(an_element_without_time),
         cmocka_unit_test(joining),
         cmocka_unit_test(bytes_close),
+        cmocka_unit_test(times_that_come_later),
         cmocka_unit_test(the_server_limits_too),
         cmocka_unit_test(ages),
         cmocka_unit_test(open_ones_are_bounded),

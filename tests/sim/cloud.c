@@ -171,11 +171,12 @@ static uint64_t number_of(struct sl_slice identity, enum outbox_lane lane)
     return number;
 }
 
-/* When it was accepted, by the true time; without one (0) only if it was sent before the clock was
- * set, and it may have been on its way for a while. */
+/* When it was accepted, by the true time; without one (0) only if its bytes had been made before
+ * the clock was set: then they are on their way. */
 static void check_time(const struct sim *s, uint32_t id, uint64_t ts)
 {
-    if (s->jumped || (ts == 0 && s->late_clock && s->loop.now_ms < s->clock_set_ms + 60000))
+    bool on_its_way = s->loop.now_ms < s->clock_set_ms + SIM_WRITE_MS + SIM_UP_MS;
+    if (s->jumped || (ts == 0 && s->late_clock && on_its_way))
         return;
     int64_t accepted = (int64_t)ts - SIM_WALL_OFFSET_MS, made = s->message[id].made_ms;
     must_say(accepted >= made && accepted <= s->loop.now_ms,

@@ -197,11 +197,11 @@ enum sl_code link_send(struct link *l, struct sl_slice bytes, struct sl_err *err
     l->bytes_out += bytes.len;
     while (bytes.len > 0 && !s->muted) {
         size_t n = 1 + sim_below(s, bytes.len);
-        later(l, in_order(s, &l->up_due_ms, (int64_t)sim_below(s, 60)), on_up,
+        later(l, in_order(s, &l->up_due_ms, (int64_t)sim_below(s, SIM_UP_MS)), on_up,
               piece_of(l, sl_bytes(bytes.ptr, n)));
         bytes = sl_bytes(bytes.ptr + n, bytes.len - n);
     }
-    later(l, (int64_t)sim_below(s, 5), on_written, l);
+    later(l, (int64_t)sim_below(s, SIM_WRITE_MS), on_written, l);
     return SL_OK;
 }
 

@@ -22,7 +22,9 @@ enum {
     SIM_MESSAGES = 3000,
     SIM_UNACKED = 8,
     SIM_COMMANDS = 12,
-    SIM_IDENTITIES = 1 << 15
+    SIM_IDENTITIES = 1 << 15,
+    SIM_WRITE_MS = 5, /* less than that until the socket takes more */
+    SIM_UP_MS = 60    /* ... and until what it took is with the cloud */
 };
 
 /* What sensors publish on, and where the rules send it. */

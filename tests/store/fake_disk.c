@@ -146,10 +146,14 @@ static void apply(struct fake_disk *d, struct disk_commit *c)
                                    .number = c->rows[i].number,
                                    .lane = c->rows[i].lane });
     for (size_t i = 0; i < c->letter_count; i++)
-        add_row(&d->dead, (struct fake_row){ .msg = copy_of(c->letters[i].msg),
-                                             .number = c->letters[i].number,
-                                             .reason = strdup(c->letters[i].reason),
-                                             .lane = c->letters[i].lane });
+        add_row(&d->dead,
+                (struct fake_row){ .msg = copy_at(c->letters[i].msg, c->letters[i].wall_ms),
+                                   .number = c->letters[i].number,
+                                   .reason = strdup(c->letters[i].reason),
+                                   .lane = c->letters[i].lane });
+    if (c->clock_set)
+        d->clock_offset_ms = c->clock_offset_ms;
+    d->clock_set |= c->clock_set;
     memcpy(d->lane, c->lane, sizeof d->lane);
 }
 

@@ -26,6 +26,8 @@ struct fake_disk {
     struct fake_rows rows[OUTBOX_LANES], dead;
     uint64_t id;
     bool exists;
+    bool clock_set; /* the time was told, by a commit */
+    int64_t clock_offset_ms;
     /* what is to go wrong */
     enum sl_code open_fails, commit_fails, add_fails, read_fails; /* until set back to SL_OK */
     bool noted;         /* what was reserved is known also when opening fails */

@@ -91,7 +91,7 @@ static void add(struct place *p, uint64_t number, const char *topic, const char 
     struct disk_append row = {
         .msg = m, .number = number, .wall_ms = m->wall_ms, .lane = OUTBOX_TELEMETRY
     };
-    struct disk_letter letter = { m, reason, number, OUTBOX_TELEMETRY };
+    struct disk_letter letter = { m, m->wall_ms, reason, number, OUTBOX_TELEMETRY };
     struct disk_commit commit = { .rows = &row,
                                   .row_count = reason ? 0 : 1,
                                   .letters = &letter,

@@ -66,6 +66,93 @@ static void set_while_it_waits(void **state)
     rig_free(&r);
 }
 
+/* The sender holds on to it over the moment; what it sends next has the time, to the millisecond.
+ */
+static void set_while_it_is_with_the_sender(void **state)
+{
+    (void)state;
+    struct rig r;
+    start(&r, 5000);
+    put(&r);
+    rig_pass(&r, HOUR); /* on disk by now */
+    online(&r);
+    put(&r); /* in memory */
+    struct outbox_item *first = rig_take(&r, "a"), *second = rig_take(&r, "a");
+    assert_int_equal(first->wall_ms, 0);
+    assert_int_equal(second->wall_ms, 0);
+    rig_pass(&r, 60);
+    core_tell_time(r.core);
+    assert_int_equal(second->wall_ms, 0); /* not yet */
+    r.wall = NOW;
+    core_tell_time(r.core);
+    assert_int_equal(first->wall_ms, NOW - HOUR - 60);
+    assert_int_equal(second->wall_ms, NOW - 60);
+    core_return_all(r.core);
+    assert_int_equal(taken_at(&r), NOW - HOUR - 60);
+    assert_int_equal(taken_at(&r), NOW - 60);
+    rig_free(&r);
+}
+
+/* Made before, accepted after: it waited in the broker's queue. */
+static void set_between_broker_and_store(void **state)
+{
+    (void)state;
+    struct rig r;
+    start(&r, 5000);
+    online(&r);
+    struct sl_msg *m = rig_msg(&r, "a", 20, SL_MSG_NO_EXPIRY);
+    r.wall = NOW;
+    assert_true(core_put(r.core, OUTBOX_NORMAL, m, NULL, NULL));
+    sl_msg_unref(m);
+    assert_int_equal(taken_at(&r), NOW);
+    rig_free(&r);
+}
+
+static int64_t shown_ms;
+static void show(void *ctx, const struct outbox_row *row)
+{
+    (void)ctx;
+    shown_ms = row->wall_ms;
+}
+static void shown(void *ctx, enum sl_code code, const char *error)
+{
+    (void)ctx;
+    (void)error;
+    assert_int_equal(code, SL_OK);
+}
+
+static int64_t listed_at(struct rig *r, bool dead)
+{
+    struct outbox_list_request request = {
+        .lane = OUTBOX_NORMAL, .dead = dead, .limit = 10, .row = show, .done = shown
+    };
+    shown_ms = -1;
+    assert_int_equal(core_list(r->core, &request), SL_OK);
+    rig_settle(r);
+    return shown_ms;
+}
+
+static void whoever_looks_sees_the_time(void **state)
+{
+    (void)state;
+    struct rig r;
+    start(&r, 5000);
+    put(&r);
+    assert_int_equal(listed_at(&r, false), 0);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_NORMAL].oldest_wall_ms, 0);
+    rig_pass(&r, HOUR);
+    r.wall = NOW;
+    rig_pass(&r, 2000);
+    assert_int_equal(listed_at(&r, false), NOW - HOUR);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_NORMAL].oldest_wall_ms, NOW - HOUR);
+    online(&r);
+    core_dead(r.core, rig_take(&r, "a"), "refused");
+    assert_int_equal(listed_at(&r, true), NOW - HOUR); /* not written yet */
+    rig_pass(&r, 2000);
+    assert_int_equal(listed_at(&r, true), NOW - HOUR);
+    rig_free(&r);
+}
+
 static void never_set_is_not_told(void **state)
 {
     (void)state;
@@ -184,16 +271,54 @@ static void over_a_restart(void **state)
     }
 }
 
+/* For the next boot the disk has to know, even if nobody puts or takes anything any more. */
+static void the_disk_is_told(void **state)
+{
+    (void)state;
+    for (int set_while_down = 0; set_while_down < 2; set_while_down++) {
+        struct rig r;
+        start(&r, 5000);
+        put(&r);
+        rig_pass(&r, HOUR);
+        assert_false(r.disk.clock_set);
+        if (set_while_down)
+            rig_crash(&r);
+        r.wall = NOW;
+        if (set_while_down)
+            rig_open(&r);
+        rig_pass(&r, 2000);
+        assert_true(r.disk.clock_set);
+        assert_int_equal(r.mono + r.disk.clock_offset_ms, r.wall);
+        rig_free(&r);
+    }
+}
+
+static void nothing_to_tell(void **state)
+{
+    (void)state;
+    struct rig r;
+    start(&r, NOW);
+    put(&r);
+    rig_pass(&r, HOUR);
+    assert_false(r.disk.clock_set);
+    rig_free(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(set_while_it_waits),
+        cmocka_unit_test(set_while_it_is_with_the_sender),
+        cmocka_unit_test(set_between_broker_and_store),
+        cmocka_unit_test(whoever_looks_sees_the_time),
         cmocka_unit_test(never_set_is_not_told),
         cmocka_unit_test(ages_do_not_jump),
         cmocka_unit_test(the_system_says_so),
         cmocka_unit_test(a_step_sets_it),
         cmocka_unit_test(steps_of_a_good_clock_change_nothing),
         cmocka_unit_test(over_a_restart),
+        cmocka_unit_test(the_disk_is_told),
+        cmocka_unit_test(nothing_to_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,6 @@ enum outbox_loss {
 };
 const char *outbox_loss_name(enum outbox_loss why);
 
-
 struct outbox_options {
     uv_loop_t *loop;
     const struct sl_clock *clock;
@@ -79,15 +78,16 @@ struct outbox_item {
         *msg; /* topic is the cloud's; qos and retain as to be sent; wall_ms when accepted */
     enum outbox_lane lane;
     uint64_t number; /* the identity's last part */
-    int64_t
-        wall_ms; /* when it was accepted, put right if the clock was set only later; 0: not known */
+    /* When it was accepted, put right if the clock was set only later, also while it is lent:
+     * outbox_tell_time(). 0: not known. */
+    int64_t wall_ms;
     void *sender_data; /* the sender's own; NULL when taken */
 };
 
 struct outbox_lane_stats {
     uint64_t accepted, delivered, waiting, lost; /* accepted = delivered + waiting + lost */
     uint64_t waiting_bytes, on_disk;
-    int64_t oldest_wall_ms; /* of what waits; 0 when nothing does */
+    int64_t oldest_wall_ms; /* of what waits; 0 when nothing does, or its time is not known */
     struct {
         uint64_t count;
         int64_t first_ms, last_ms; /* wall clock */
@@ -146,6 +146,9 @@ void outbox_set_link(struct outbox *o, bool up);
 /* Next to send: alert before normal before telemetry, each in order; NULL when there is nothing
  * now. */
 struct outbox_item *outbox_take(struct outbox *o);
+/* What is taken is about to be sent, perhaps again: from the moment at which the clock is set,
+ * items' wall_ms are right. */
+void outbox_tell_time(struct outbox *o);
 void outbox_ack(struct outbox *o, struct outbox_item *item); /* delivered; item is gone */
 /* The cloud can never take it: to the dead letters, with a short reason. Item is gone. */
 void outbox_dead(struct outbox *o, struct outbox_item *item, const char *reason);
@@ -160,7 +163,7 @@ struct outbox_row {
     enum outbox_lane lane;
     uint64_t number;
     uint64_t position; /* a later listing goes on behind it with `from` = position + 1 */
-    int64_t wall_ms;
+    int64_t wall_ms;   /* 0: not known */
     struct sl_slice topic, props, payload; /* valid during the call */
     uint32_t expiry_s;                     /* SL_MSG_NO_EXPIRY without one */
     uint8_t qos;
