@@ -132,3 +132,42 @@ void durable_subscribe(struct durable_rig *d, unsigned peer, const char *filter,
     durable_commit(d);
     (void)peer_next(&d->peers[peer], MQTT_SUBACK);
 }
+
+void open_pair(struct durable_rig *d, uint8_t qos)
+{
+    durable_open(d);
+    (void)durable_online(d, PUB, MQTT_V5, "pub");
+    (void)durable_online(d, SUB, MQTT_V5, "sub");
+    durable_subscribe(d, SUB, "t", qos);
+}
+
+void reopen_pair(struct durable_rig *d, int64_t away_ms)
+{
+    durable_start(d, away_ms);
+    assert_true(durable_online(d, PUB, MQTT_V5, "pub"));
+    assert_true(durable_online(d, SUB, MQTT_V5, "sub"));
+}
+
+void assert_next(struct peer *p, const char *text, uint8_t qos, bool dup, uint16_t *ret_id)
+{
+    struct mqtt_publish m = peer_next_publish(p);
+    assert_text(m.payload, text);
+    assert_int_equal(m.qos, qos);
+    assert_int_equal(m.dup, dup);
+    if (ret_id)
+        *ret_id = m.packet_id;
+}
+
+void assert_acked(struct peer *p, enum mqtt_type type, uint16_t id)
+{
+    uint8_t reason;
+    assert_int_equal(peer_next_ack(p, type, &reason), id);
+    assert_true(reason < 0x80);
+}
+
+void assert_refused(struct peer *p, enum mqtt_type type, uint16_t id)
+{
+    uint8_t reason;
+    assert_int_equal(peer_next_ack(p, type, &reason), id);
+    assert_int_equal(reason, MQTT_RC_QUOTA_EXCEEDED);
+}

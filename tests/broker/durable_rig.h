@@ -34,4 +34,17 @@ bool durable_online(struct durable_rig *d, unsigned peer, enum mqtt_version v, c
 /* SUBACK waits for a commit. */
 void durable_subscribe(struct durable_rig *d, unsigned peer, const char *filter, uint8_t qos);
 
+/* Two of the peers, in version 5: "pub" and "sub". */
+enum { PUB, SUB };
+/* A publisher and, with this QoS, a subscriber to "t"; everything committed. */
+void open_pair(struct durable_rig *d, uint8_t qos);
+/* Both come back to their sessions. */
+void reopen_pair(struct durable_rig *d, int64_t away_ms);
+
+/* The next packet is a PUBLISH with this payload. ret_id may be NULL. */
+void assert_next(struct peer *p, const char *text, uint8_t qos, bool dup, uint16_t *ret_id);
+/* It is this acknowledgement, with success; or with "quota exceeded". */
+void assert_acked(struct peer *p, enum mqtt_type type, uint16_t id);
+void assert_refused(struct peer *p, enum mqtt_type type, uint16_t id);
+
 #endif

@@ -280,3 +280,9 @@ void peer_ack(struct peer *p, enum mqtt_type type, uint16_t id, uint8_t reason)
     mqtt_encode_ack(&b, p->version, type, &(struct mqtt_ack){ .packet_id = id, .reason = reason });
     send_and_free(p, &b);
 }
+
+void assert_text(struct sl_slice got, const char *want)
+{
+    assert_int_equal(got.len, strlen(want));
+    assert_memory_equal(got.ptr, want, got.len);
+}

@@ -61,5 +61,6 @@ void peer_expect_disconnect(struct peer *p, uint8_t reason);
 bool peer_quiet(struct peer *p); /* nothing was sent that is not read yet */
 struct mqtt_publish peer_next_publish(struct peer *p);
 uint16_t peer_next_ack(struct peer *p, enum mqtt_type type, uint8_t *ret_reason);
+void assert_text(struct sl_slice got, const char *want);
 
 #endif

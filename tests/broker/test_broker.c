@@ -10,12 +10,6 @@
 #include "acks.h"
 #include "peer.h"
 
-static void assert_text(struct sl_slice got, const char *want)
-{
-    assert_int_equal(got.len, strlen(want));
-    assert_memory_equal(got.ptr, want, got.len);
-}
-
 static void online(struct peer *p, struct rig *r, enum mqtt_version v, const char *id)
 {
     peer_open(p, r, v);

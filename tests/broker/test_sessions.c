@@ -9,12 +9,6 @@
 
 #include "peer.h"
 
-static void assert_text(struct sl_slice got, const char *want)
-{
-    assert_int_equal(got.len, strlen(want));
-    assert_memory_equal(got.ptr, want, got.len);
-}
-
 /* Version 5, session kept for 500 s; receive_max and max_packet 0: not said. */
 static void connect_limited(struct peer *p, struct rig *r, uint16_t receive_max,
                             uint32_t max_packet)
