@@ -100,7 +100,8 @@ bool on_disk_is(struct place *p, uint64_t count)
 
 bool disk_ok_is(struct place *p, uint64_t ok)
 {
-    return stats_of(p).disk_ok == (ok != 0);
+    struct outbox_stats s = stats_of(p);
+    return ok ? s.disk_ok && !s.opening : !s.disk_ok;
 }
 
 bool waiting_is(struct place *p, uint64_t count)

@@ -25,11 +25,11 @@ void place_release(struct place *p);
 
 /* Runs the loop until cond(p, arg) holds. */
 void wait_for(struct place *p, bool (*cond)(struct place *, uint64_t), uint64_t arg);
-bool safe_is(struct place *p, uint64_t count);    /* so many or more were called safe */
-bool told_is(struct place *p, uint64_t count);    /* or their loss was told */
-bool on_disk_is(struct place *p, uint64_t count); /* so many rows, in all lanes */
-bool waiting_is(struct place *p, uint64_t count); /* so many messages, in all lanes */
-bool disk_ok_is(struct place *p, uint64_t ok);
+bool safe_is(struct place *p, uint64_t count);     /* so many or more were called safe */
+bool told_is(struct place *p, uint64_t count);     /* or their loss was told */
+bool on_disk_is(struct place *p, uint64_t count);  /* so many rows, in all lanes */
+bool waiting_is(struct place *p, uint64_t count);  /* so many messages, in all lanes */
+bool disk_ok_is(struct place *p, uint64_t ok);     /* 1: open, too; it is called good until then */
 bool commits_are(struct place *p, uint64_t count); /* so many or more */
 /* The ledger adds up in them. */
 struct outbox_stats stats_of(struct place *p);
