@@ -6,6 +6,7 @@
 #include "conn.h"
 #include "durable.h"
 #include "listener.h"
+#include "nap.h"
 #include "owed.h"
 #include "session.h"
 #include "share.h"
@@ -15,7 +16,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { TICK_MS = 1000, LAST_WORDS_MS = 500, PAUSE_TURNS_MAX = 64, RETAINED_PURGE_MS = 60000 };
 
@@ -160,12 +160,13 @@ void broker_flush(struct broker *b)
         (void)uv_idle_stop(&b->again); /* always 0 */
 }
 
-/* Unless something on the loop is due at once. */
+/* Unless something on the loop is due at once, and no longer than nothing comes from other threads.
+ */
 static void gather(struct broker *b)
 {
-    long wait_ns = (long)gather_turn(&b->gather, b->stats.messages_in, uv_hrtime());
+    uint64_t wait_ns = gather_turn(&b->gather, b->stats.messages_in, uv_hrtime());
     if (wait_ns > 0 && uv_backend_timeout(b->options.loop) != 0)
-        (void)nanosleep(&(struct timespec){ 0, wait_ns }, NULL); /* shorter is as good */
+        nap(b->options.loop, wait_ns);
 }
 
 static void on_prepare(uv_prepare_t *h)
