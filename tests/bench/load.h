@@ -12,7 +12,7 @@ enum {
     EXIT_USAGE = 2,
     EXIT_LOST = 3,    /* something was not delivered, or twice, or out of order */
     EXIT_LATE = 4,    /* the generator itself was held up: no measurement */
-    STALL_MS = 20000, /* Mosquitto has been seen to stand still for 5 s */
+    STALL_MS = 60000, /* Mosquitto has been seen to stand still for more than 20 s */
     PAYLOAD_MIN = 24,
     PAYLOAD_MAX = 65536,
 };
