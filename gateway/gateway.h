@@ -97,7 +97,7 @@ SL_NODISCARD enum sl_code gateway_open_state(struct gateway *g, struct sl_err *e
 struct broker_persistence gateway_persistence(struct gateway *g);
 void gateway_restore(struct gateway *g);
 void gateway_watch_state(struct gateway *g);
-/* gateway_gap.c: reports of outages to the cloud. */
+/* gateway_gap.c: reports of outages to the cloud; tick: once a second. */
 void gateway_gap_open(struct gateway *g);
 void gateway_gap_follow(struct gateway *g, const struct bridge_status *s);
 void gateway_gap_tick(struct gateway *g, const struct outbox_stats *s);

@@ -308,6 +308,7 @@ void core_get_stats(const struct core *c, struct outbox_stats *ret)
                                .syncs_estimate = c->syncs_before + c->syncs,
                                .dead = c->dead_rows + c->letters.count,
                                .file_bytes = c->file_bytes,
+                               .lost_written = c->lost_written,
                                .opening = !c->tried,
                                .disk_ok = c->disk_ok };
     for (int i = 0; i < OUTBOX_LANES; i++) {

@@ -293,6 +293,15 @@ static void letters_landed(struct core *c, size_t count)
     }
 }
 
+/* These counters are on the disk. */
+void core_note_written(struct core *c, const struct disk_lane lane[OUTBOX_LANES])
+{
+    c->lost_written = 0;
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        for (int why = 0; why < OUTBOX_LOSSES; why++)
+            c->lost_written += lane[i].loss[why].count;
+}
+
 static void commit_landed(struct core *c, const struct disk_commit *commit)
 {
     const struct group *g = &c->group;
@@ -311,6 +320,7 @@ static void commit_landed(struct core *c, const struct disk_commit *commit)
         c->thin.count = 0;
     if (commit->clock_set)
         c->time.to_tell = false;
+    core_note_written(c, commit->lane);
     letters_landed(c, commit->letter_count);
     c->commits++;
     c->rows_written += commit->row_count;

@@ -150,6 +150,7 @@ static void adopt(struct core *c, const struct disk_open *open)
     if (holds_rows(
             open)) /* of an earlier life in this boot, perhaps, which did not know the time */
         core_tell_disk_time(c);
+    core_note_written(c, open->lane);
     c->disk_id = open->id;
     c->dead_rows = open->dead_rows;
     c->dirty = c->dirty || !known;

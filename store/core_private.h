@@ -137,10 +137,11 @@ struct core {
     uint64_t disk_id, dead_rows, file_bytes, bytes_written, bytes_written_before;
     uint64_t syncs, syncs_before;
     uint64_t commits, rows_written, in_flight;
-    size_t group_rows; /* rows of the next commit at most: less after a full disk */
-    int64_t forget_at; /* deletions and counters are due for a commit; INT64_MAX: none wait */
-    int64_t retry_at;  /* the disk is left alone until then */
-    int64_t write_at;  /* it is not written until then: a full one can still be read, and sent */
+    uint64_t lost_written; /* losses that the disk's ledger has */
+    size_t group_rows;     /* rows of the next commit at most: less after a full disk */
+    int64_t forget_at;     /* deletions and counters are due for a commit; INT64_MAX: none wait */
+    int64_t retry_at;      /* the disk is left alone until then */
+    int64_t write_at; /* it is not written until then: a full one can still be read, and sent */
     int64_t close_by;
     unsigned failures; /* of the disk, in a row */
     unsigned listings, jobs_out;
@@ -215,6 +216,7 @@ bool core_disk_usable(const struct core *c, int64_t now);
 /* core_commit.c, core_read.c */
 void core_start_commit(struct core *c, int64_t now);
 int64_t core_commit_at(const struct core *c);
+void core_note_written(struct core *c, const struct disk_lane lane[OUTBOX_LANES]);
 uint64_t core_bytes_on_disk(const struct core *c); /* as it will be after the next deletions */
 bool core_all_written(const struct core *c);
 void core_start_reads(struct core *c, int64_t now);

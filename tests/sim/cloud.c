@@ -221,6 +221,7 @@ static void note_identity(struct sim *s, uint32_t id, enum outbox_lane lane, uin
     struct sim_message *m = &s->message[id];
     struct sim_identity *seen = find_identity(c, lane, number);
     must(number > 0 && number < UINT64_C(1) << 53);
+    must(lane != OUTBOX_ALERT || !report_has_number(s, number));
     if (seen->number != 0) {
         must_say(seen->message == id, "%s/%llu was message %u and is message %u",
                  outbox_lane_name(lane), (unsigned long long)number, seen->message, id);
@@ -266,8 +267,7 @@ static bool never(struct sim *s, uint32_t id, enum outbox_lane lane)
 
 /* ---- batches ---- */
 
-/* The text between two others. */
-static struct sl_slice between(struct sl_slice text, const char *from, const char *to)
+struct sl_slice sim_between(struct sl_slice text, const char *from, const char *to)
 {
     const uint8_t *begin = memmem(text.ptr, text.len, from, strlen(from));
     must(begin);
@@ -308,10 +308,10 @@ static unsigned read_batch(struct sim *s, const struct mqtt_publish *p, enum out
     while (next_element(&rest, &e)) {
         must(n < ARRIVALS_MAX);
         ret[n].id = sensor_message_of(e);
-        ret[n].number = number_of(between(e, "\"sluice-id\":\"", "\""), lane);
+        ret[n].number = number_of(sim_between(e, "\"sluice-id\":\"", "\""), lane);
         uint64_t ts = 0;
         if (memmem(e.ptr, e.len, "\"sluice-ts\":", 12))
-            must(sl_u64_parse(between(e, "\"sluice-ts\":", "}"), &ts) && ts > 0);
+            must(sl_u64_parse(sim_between(e, "\"sluice-ts\":", "}"), &ts) && ts > 0);
         check_time(s, ret[n].id, ts);
         must(n == 0 || ret[n].number > ret[n - 1].number);
         n++;
@@ -352,30 +352,58 @@ static bool refused_for_good(struct sim *s, const struct arrival *list, unsigned
     return any;
 }
 
-/* The answer to a PUBLISH: whether it counts as taken, too. */
+/* Of an outage, or of losses: a message of the lane alert like others. */
+static uint8_t take_report(struct sim *s, const struct mqtt_publish *p)
+{
+    struct cloud *c = &s->cloud;
+    uint64_t number = c->version == MQTT_V5 ? identity(p, OUTBOX_ALERT) : 0;
+    if (number > 0) {
+        must(find_identity(c, OUTBOX_ALERT, number)->number == 0);
+        must(number > c->last[OUTBOX_ALERT] || s->reorders || report_has_number(s, number));
+    }
+    if (c->version == MQTT_V5 && sim_chance(s, s->faults.refused)) {
+        s->reorders |= s->window > 1 || ++c->refused_in_a_row > 4;
+        return MQTT_RC_QUOTA_EXCEEDED;
+    }
+    uint8_t reason = report_arrives(s, p->payload, number);
+    if (reason != MQTT_RC_SUCCESS)
+        return reason;
+    c->refused_in_a_row = 0;
+    if (number > c->last[OUTBOX_ALERT])
+        c->last[OUTBOX_ALERT] = number;
+    return reason;
+}
+
+/* The answer to other messages: whether they count as taken, too. */
+static uint8_t take_messages(struct sim *s, const struct mqtt_publish *p)
+{
+    struct arrival list[ARRIVALS_MAX];
+    enum outbox_lane lane = lane_of_topic(p->topic);
+    unsigned n = read_arrivals(s, p, lane, list);
+    bool five = s->cloud.version == MQTT_V5;
+    if (five && sim_chance(s, s->faults.refused)) {
+        /* Those in flight pass it; and after so many refusals it no longer holds the others back.
+         */
+        s->reorders |= s->window > 1 || ++s->cloud.refused_in_a_row > 4;
+        return MQTT_RC_QUOTA_EXCEEDED;
+    }
+    if (five && refused_for_good(s, list, n, lane))
+        return n > 1 ? MQTT_RC_PAYLOAD_FORMAT_INVALID : MQTT_RC_TOPIC_NAME_INVALID;
+    s->cloud.refused_in_a_row = 0;
+    for (unsigned i = 0; i < n; i++)
+        note_arrival(s, list[i].id, lane, list[i].number);
+    return MQTT_RC_SUCCESS;
+}
+
 static void on_publish(struct sim *s, struct link *l, const struct mqtt_frame *f)
 {
     struct mqtt_publish p;
     struct sl_buf b = { 0 };
     must(mqtt_decode_publish(f, s->cloud.version, &p, NULL) == MQTT_RC_SUCCESS);
     must(p.qos == 1);
-    struct mqtt_ack ack = { .packet_id = p.packet_id };
-    struct arrival list[ARRIVALS_MAX];
-    enum outbox_lane lane = lane_of_topic(p.topic);
-    unsigned n = read_arrivals(s, &p, lane, list);
-    bool five = s->cloud.version == MQTT_V5;
-    if (five && sim_chance(s, s->faults.refused)) {
-        ack.reason = MQTT_RC_QUOTA_EXCEEDED;
-        /* Those in flight pass it; and after so many refusals it no longer holds the others back.
-         */
-        s->reorders |= s->window > 1 || ++s->cloud.refused_in_a_row > 4;
-    } else if (five && refused_for_good(s, list, n, lane)) {
-        ack.reason = n > 1 ? MQTT_RC_PAYLOAD_FORMAT_INVALID : MQTT_RC_TOPIC_NAME_INVALID;
-    } else {
-        s->cloud.refused_in_a_row = 0;
-        for (unsigned i = 0; i < n; i++)
-            note_arrival(s, list[i].id, lane, list[i].number);
-    }
+    bool report = sl_slice_eq(p.topic, sl_str(SIM_REPORT_TOPIC));
+    struct mqtt_ack ack = { .packet_id = p.packet_id,
+                            .reason = report ? take_report(s, &p) : take_messages(s, &p) };
     if (sim_chance(s, s->faults.ack_lost))
         return;
     mqtt_encode_ack(&b, s->cloud.version, MQTT_PUBACK, &ack);

@@ -123,12 +123,13 @@ static struct config *make_config(struct sim *s)
                   "\"store\":{\"max_bytes\":%llu,\"when_full\":\"%s\"},"
                   "\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"cloud\",\"port\":1883,"
                   "\"keep_alive\":\"30s\",\"reconnect\":{\"max\":\"20s\"},"
+                  "\"report_topic\":\"" SIM_REPORT_TOPIC "\",\"report_after\":\"%us\","
                   "\"subscribe\":[{\"cloud\":\"cmd/#\",\"local\":\"cmd/#\"}],"
                   "\"batch\":{\"max_bytes\":%u},"
                   "\"limits\":{\"publishes_per_second\":%u,\"in_flight\":%u}},",
                   s->folder, (unsigned long long)bytes,
-                  when_full[s->bounded ? sim_below(s, SL_ARRAY_LEN(when_full)) : 0], s->batch_bytes,
-                  sim_chance(s, 500) ? 20 : 1000, s->window);
+                  when_full[s->bounded ? sim_below(s, SL_ARRAY_LEN(when_full)) : 0],
+                  s->report_after_s, s->batch_bytes, sim_chance(s, 500) ? 20 : 1000, s->window);
     char batch[3][96];
     for (int i = 0; i < 3; i++)
         batch_options(s, batch[i], sizeof batch[i]);
@@ -139,6 +140,15 @@ static struct config *make_config(struct sim *s)
     config_problems_free(&problems);
     sl_buf_free(&text);
     return c;
+}
+
+/* Of the gateway's every second, the part that belongs here. */
+static void on_second(uv_timer_t *t)
+{
+    struct gateway *g = t->data;
+    struct outbox_stats o;
+    outbox_get_stats(g->outbox, &o);
+    gateway_gap_tick(g, &o);
 }
 
 static void start(struct sim *s)
@@ -158,6 +168,9 @@ static void start(struct sim *s)
     must_say(gateway_open_outbox(g, &err) == SL_OK && gateway_open_broker(g, &err) == SL_OK &&
                  gateway_open_engine(g, &err) == SL_OK && gateway_open_bridge(g, &err) == SL_OK,
              "%s", err.text);
+    (void)uv_timer_init(&g->loop, &g->second); /* always 0 */
+    g->second.data = g;
+    (void)uv_timer_start(&g->second, on_second, 1000, 1000);
 }
 
 /* Each call of these comes from the loop; the order is the gateway's own. */
@@ -229,6 +242,7 @@ static void wait_until_down(struct sim *s)
 static void stop(struct sim *s)
 {
     s->gateway->stopping = true;
+    uv_close((uv_handle_t *)&s->gateway->second, NULL);
     broker_pause(s->gateway->broker);
     bridge_close(s->gateway->bridge, 1000, on_bridge_closed, s);
     wait_until_down(s);
@@ -322,6 +336,7 @@ static void choose_faults(struct sim *s)
     s->batch_count = sim_below(s, 100) < 60 ? 1 + (unsigned)sim_below(s, 200) : 0;
     s->batch_bytes = 64 + (unsigned)sim_below(s, 5000);
     s->bounded = sim_below(s, 100) < 25;
+    s->report_after_s = 1 + (unsigned)sim_below(s, 20);
     s->old_cloud = sim_below(s, 100) < 10;
     s->late_clock = sim_below(s, 100) < 15;
     if (s->late_clock) {
@@ -349,6 +364,14 @@ static void set_clock(struct sim *s)
     s->wall_offset_ms = SIM_WALL_OFFSET_MS;
 }
 
+/* Seldom enough for most runs to live; rather when a report of losses is on its way to the disk. */
+static bool crashes(struct sim *s)
+{
+    const struct gateway *g = s->gateway;
+    bool telling = g->gap.waiting || g->gap.note || g->gap_noting;
+    return sim_chance(s, telling ? 10 * s->faults.crash : s->faults.crash);
+}
+
 static void one_step(struct sim *s)
 {
     if (!s->gateway)
@@ -371,7 +394,7 @@ static void one_step(struct sim *s)
         purge(s);
     pass(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 20000 : 150));
     (void)check_ledger(s);
-    if (sim_chance(s, s->faults.crash))
+    if (crashes(s))
         crash(s);
     else if (sim_chance(s, s->faults.stop))
         stop(s);
@@ -393,6 +416,23 @@ static void drain(struct sim *s)
             sensor_step(&s->sensor[i]);
         pass(s, 500);
     }
+}
+
+/* The link was back, and nothing happens any more: all losses are told. When the cloud has refused
+ * a report only the next start makes others. */
+static void tell_losses(struct sim *s)
+{
+    if (s->gateway->gap.off) {
+        stop(s);
+        start(s);
+    }
+    net_cut(s);
+    int64_t begin = s->loop.now_ms;
+    while (!reports_are_done(s) || check_ledger(s) > 0) {
+        must_say(s->loop.now_ms - begin < DRAIN_MS_MAX, "losses are never told");
+        pass(s, 500);
+    }
+    reports_check_end(s);
 }
 
 static void open_world(struct sim *s, uint64_t seed, bool real_disk)
@@ -420,7 +460,7 @@ static void open_world(struct sim *s, uint64_t seed, bool real_disk)
 }
 
 struct totals {
-    uint64_t messages, publishes, repeats, commands, batches, batched, crashes, lives;
+    uint64_t messages, publishes, repeats, commands, batches, batched, crashes, lives, reports;
 };
 
 static void one_run(uint64_t seed, struct totals *t)
@@ -436,6 +476,7 @@ static void one_run(uint64_t seed, struct totals *t)
         one_step(s);
     drain(s);
     check_end(s);
+    tell_losses(s);
     stop(s);
     t->messages += s->message_count;
     t->publishes += s->cloud.publishes;
@@ -445,6 +486,7 @@ static void one_run(uint64_t seed, struct totals *t)
     t->batched += s->cloud.batched;
     t->crashes += s->crashes;
     t->lives += s->lives;
+    t->reports += s->reports.count;
     sl_buf_free(&s->cloud.in);
     fake_disk_free(&s->fake);
     if (s->power) {
@@ -466,10 +508,10 @@ int main(int argc, char **argv)
         one_run(seed, &t);
     printf(
         "%llu runs, %llu lives, %llu crashes; %llu messages, %llu arrivals, %llu of them repeats; "
-        "%llu batches of %llu, %llu commands\n",
+        "%llu batches of %llu, %llu commands, %llu reports\n",
         (unsigned long long)count, (unsigned long long)t.lives, (unsigned long long)t.crashes,
         (unsigned long long)t.messages, (unsigned long long)t.publishes,
         (unsigned long long)t.repeats, (unsigned long long)t.batches, (unsigned long long)t.batched,
-        (unsigned long long)t.commands);
+        (unsigned long long)t.commands, (unsigned long long)t.reports);
     return 0;
 }

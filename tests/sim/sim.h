@@ -3,7 +3,8 @@
  *
  * broker/, gateway/engine, store/ and bridge/ run as they are. What is simulated lies at their
  * edges: loop.c stands for libuv, net.c for the bridge's sockets (link.h), disk.c for the writer
- * thread (sqlite_disk.h), sensors.c for the broker's clients, cloud.c for AWS. Everything is
+ * thread (sqlite_disk.h), reports.c for the file of what was told (gap_note.h), sensors.c for the
+ * broker's clients, cloud.c for AWS. Everything is
  * decided by one seed. */
 #ifndef TESTS_SIM_H
 #define TESTS_SIM_H
@@ -22,6 +23,7 @@ enum {
     SIM_MESSAGES = 3000,
     SIM_UNACKED = 8,
     SIM_COMMANDS = 12,
+    SIM_REPORTS = 256,
     SIM_IDENTITIES = 1 << 15,
     SIM_WRITE_MS = 5, /* less than that until the socket takes more */
     SIM_UP_MS = 60    /* ... and until what it took is with the cloud */
@@ -76,6 +78,21 @@ struct sim_faults {
     unsigned clock;   /* at a step: the wall clock jumps */
 };
 
+/* What the cloud was told of losses. */
+struct sim_report {
+    uint64_t number;
+    bool arrived, never; /* the latter: refused for good */
+};
+struct sim_reports {
+    struct gap_lost noted;           /* the gateway's file */
+    struct gap_lost ever, most, sum; /* by the last; the most of any; one after the other */
+    struct sim_report list[SIM_REPORTS];
+    size_t known;
+    bool gap;             /* one may have been lost itself */
+    uint64_t count, life; /* that arrived; the life in which the last did */
+};
+
+#define SIM_REPORT_TOPIC   "told"
 #define SIM_WALL_OFFSET_MS INT64_C(1800000000000)
 
 struct cloud {
@@ -124,12 +141,13 @@ struct sim {
     bool late_clock; /* the machine starts in 1970; its clock is set some time later */
     bool clock_was_set;
     int64_t clock_set_ms;
-    bool jumped;     /* the clock did, in some other way: times tell nothing */
-    bool bounded;    /* small bounds: losses are expected, and counted */
-    bool old_cloud;  /* speaks 3.1.1 only: no identities */
-    bool reorders;   /* the cloud refused for now: what it refused comes behind the others */
-    bool draining;   /* no new messages */
-    unsigned window; /* publishes in flight, in this life */
+    bool jumped;    /* the clock did, in some other way: times tell nothing */
+    bool bounded;   /* small bounds: losses are expected, and counted */
+    bool old_cloud; /* speaks 3.1.1 only: no identities */
+    bool reorders;  /* the cloud refused for now: what it refused comes behind the others */
+    bool draining;  /* no new messages */
+    unsigned report_after_s;
+    unsigned window;                   /* publishes in flight, in this life */
     unsigned batch_bytes, batch_count; /* limits of this run's batches */
     /* The process. */
     struct gateway *gateway; /* NULL while it is down */
@@ -142,6 +160,7 @@ struct sim {
     struct powercut *power; /* NULL: the fake disk is used */
     char folder[64], path[80];
     struct cloud cloud;
+    struct sim_reports reports;
     struct sensor sensor[SIM_SENSORS];
     struct sim_message message[SIM_MESSAGES];
     uint32_t message_count;
@@ -172,6 +191,15 @@ void cloud_receive(struct sim *s, struct link *l, struct sl_slice bytes);
 void cloud_lost(struct sim *s, struct link *l);
 void cloud_step(struct sim *s); /* sends a command, perhaps */
 bool cloud_is_done(const struct sim *s);
+
+/* The text between two others. */
+struct sl_slice sim_between(struct sl_slice text, const char *from, const char *to);
+
+/* reports.c */
+uint8_t report_arrives(struct sim *s, struct sl_slice text, uint64_t number);
+bool report_has_number(const struct sim *s, uint64_t number);
+bool reports_are_done(struct sim *s);
+void reports_check_end(struct sim *s);
 
 /* sensors.c */
 void sensor_step(struct sensor *n); /* connects, publishes, reads, as it comes */

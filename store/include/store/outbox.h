@@ -100,6 +100,7 @@ struct outbox_stats {
     uint64_t in_memory, in_flight, commits, rows_written, bytes_written_estimate, syncs_estimate,
         dead;
     uint64_t file_bytes;
+    uint64_t lost_written; /* losses, of all lanes and reasons, that the ledger on the disk has */
     bool opening; /* the first open is still under way: what is on disk is not counted yet */
     bool disk_ok; /* also true while the first open is still under way */
     char disk_error[256]; /* when not disk_ok: what happened and what to do */
