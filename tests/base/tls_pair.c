@@ -1,6 +1,8 @@
 /* tls_pair.c - two ends of a TLS connection in memory, for tests. */
 #include "tls_pair.h"
 
+#include "testing.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -151,37 +153,32 @@ void say(struct end *e, struct sl_slice text)
 
 /* ---- certificates ---- */
 
-static int run(const char *fmt, ...) SL_PRINTF(1, 2);
-static int run(const char *fmt, ...)
+const char *tls_pair_folder(void)
 {
-    char command[2048];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    return n < 0 || (size_t)n >= sizeof command ? -1 : system(command);
+    return certs;
 }
 
 int tls_pair_make_certs(void **state)
 {
     (void)state;
-    if (!mkdtemp(certs) || run("%s %s", SLUICE_MAKE_CERTS, certs) != 0)
+    if (!mkdtemp(certs) || testing_shell("%s %s", SLUICE_MAKE_CERTS, certs) != 0)
         return -1;
-    return run("cd %s && : >empty.crt && : >empty.key && "
-               "head -c 2000 /dev/urandom >noise.crt && cp noise.crt noise.crl && cp server.key "
-               "noise.key && "
-               "cp server.crt noise-key.crt && head -c 2000 /dev/urandom >noise-key.key && "
-               "cp server.crt mixed.crt && cp device.key mixed.key && "
-               "head -c 300 server.crt >half.crt && cp server.key half.key && "
-               "cp server.crt locked.crt && "
-               "openssl ec -in server.key -aes128 -passout pass:x -out locked.key 2>/dev/null && "
-               "openssl x509 -in server.crt -outform DER -out der.crt && "
-               "openssl pkey -in server.key -outform DER -out der.key",
-               certs);
+    return testing_shell(
+        "cd %s && : >empty.crt && : >empty.key && "
+        "head -c 2000 /dev/urandom >noise.crt && cp noise.crt noise.crl && cp server.key "
+        "noise.key && "
+        "cp server.crt noise-key.crt && head -c 2000 /dev/urandom >noise-key.key && "
+        "cp server.crt mixed.crt && cp device.key mixed.key && "
+        "head -c 300 server.crt >half.crt && cp server.key half.key && "
+        "cp server.crt locked.crt && "
+        "openssl ec -in server.key -aes128 -passout pass:x -out locked.key 2>/dev/null && "
+        "openssl x509 -in server.crt -outform DER -out der.crt && "
+        "openssl pkey -in server.key -outform DER -out der.key",
+        certs);
 }
 
 int tls_pair_remove_certs(void **state)
 {
     (void)state;
-    return run("rm -rf %s", certs);
+    return testing_shell("rm -rf %s", certs);
 }

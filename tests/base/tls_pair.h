@@ -65,5 +65,6 @@ static const struct side mutual_server = { .cert = "server",
 /* cmocka's group set-up and tear-down: the folder of certificates. */
 int tls_pair_make_certs(void **state);
 int tls_pair_remove_certs(void **state);
+const char *tls_pair_folder(void);
 
 #endif

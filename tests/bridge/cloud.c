@@ -1,6 +1,8 @@
 /* cloud.c - a mosquitto with mutual TLS as the cloud, and a loop with outbox and bridge. */
 #include "cloud.h"
 
+#include "testing.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,33 +24,20 @@ static char certificates[64];
 
 /* ---- files and processes ---- */
 
-static void run_shell(const char *fmt, ...) SL_PRINTF(1, 2);
-static void run_shell(const char *fmt, ...)
-{
-    char command[1024];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(command, sizeof command, fmt, args);
-    va_end(args);
-    assert_true(n > 0 && (size_t)n < sizeof command);
-    if (system(command) != 0)
-        fail_msg("failed: %s", command);
-}
-
 int certificates_make(void **state)
 {
     (void)state;
     (void)signal(SIGPIPE, SIG_IGN); /* as main() does: libuv writes without MSG_NOSIGNAL */
     (void)snprintf(certificates, sizeof certificates, "/tmp/sluice-certs-XXXXXX");
     assert_non_null(mkdtemp(certificates));
-    run_shell("%s %s", SLUICE_MAKE_CERTS, certificates);
+    assert_int_equal(testing_shell("%s %s", SLUICE_MAKE_CERTS, certificates), 0);
     return 0;
 }
 
 int certificates_remove(void **state)
 {
     (void)state;
-    run_shell("rm -rf %s", certificates);
+    assert_int_equal(testing_shell("rm -rf %s", certificates), 0);
     return 0;
 }
 
@@ -227,10 +216,13 @@ bool cloud_log_has(struct cloud *c, const char *text)
 
 void cloud_publish(struct cloud *c, const char *topic, const char *payload)
 {
-    run_shell("mosquitto_pub -h 127.0.0.1 -p %d --cafile %s --cert %s --key %s -q 1 -t '%s' "
-              "-m '%s'",
-              c->port, certificate("ca.crt"), certificate("device.crt"), certificate("device.key"),
-              topic, payload);
+    assert_int_equal(
+        testing_shell(
+            "mosquitto_pub -h 127.0.0.1 -p %d --cafile %s --cert %s --key %s -q 1 -t '%s' "
+            "-m '%s'",
+            c->port, certificate("ca.crt"), certificate("device.crt"), certificate("device.key"),
+            topic, payload),
+        0);
 }
 
 /* ---- outbox and bridge ---- */
@@ -353,7 +345,7 @@ void cloud_free(struct cloud *c)
     assert_int_equal(uv_loop_close(&c->loop), 0);
     end_process(&c->watcher, SIGTERM);
     end_process(&c->broker, SIGKILL);
-    run_shell("rm -rf %s", c->dir);
+    assert_int_equal(testing_shell("rm -rf %s", c->dir), 0);
 }
 
 void cloud_put(struct cloud *c, enum outbox_lane lane, const char *topic, const char *payload,

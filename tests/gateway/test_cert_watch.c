@@ -3,33 +3,23 @@
 #include "cert_watch.h"
 #include "events.h"
 
+#include "testing.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
 static char folder[] = "/tmp/sluice-cert-watch-XXXXXX";
 
-static int run(const char *fmt, ...) SL_PRINTF(1, 2);
-static int run(const char *fmt, ...)
-{
-    char line[1024];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(line, sizeof line, fmt, args);
-    va_end(args);
-    int status = n > 0 && (size_t)n < sizeof line ? system(line) : -1;
-    return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 /* NAME.EXT of the world of certificates becomes w.EXT, which is watched. As a renewal does it: a
  * new file takes the old one's place. */
 static void put(const char *name, const char *ext)
 {
-    assert_int_equal(run("cd %s && cp %s.%s new && mv new w.%s", folder, name, ext, ext), 0);
+    assert_int_equal(testing_shell("cd %s && cp %s.%s new && mv new w.%s", folder, name, ext, ext),
+                     0);
 }
 
 struct scene {
@@ -211,14 +201,14 @@ static void a_loss_keeps_the_old(void **state)
 {
     const struct loss *l = *state;
     struct scene s;
-    assert_int_equal(run("cd %s && rm -rf w.*", folder), 0);
+    assert_int_equal(testing_shell("cd %s && rm -rf w.*", folder), 0);
     scene_open(&s, "server", "ca");
-    assert_int_equal(run("cd %s && %s", folder, l->command), 0);
+    assert_int_equal(testing_shell("cd %s && %s", folder, l->command), 0);
     assert_false(settle(&s));
     assert_ptr_equal(cert_watch_context(s.w), s.first);
     assert_true(view(&s).failed);
     assert_int_equal(lines_with(&s, l->says), 1);
-    assert_int_equal(run("cd %s && rm -rf w.*", folder), 0);
+    assert_int_equal(testing_shell("cd %s && rm -rf w.*", folder), 0);
     put("server-rsa", "crt");
     put("server-rsa", "key");
     put("ca", "crl");
@@ -295,13 +285,13 @@ static void warns_once_a_day(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    return mkdtemp(folder) && run("%s %s", SLUICE_MAKE_CERTS, folder) == 0 ? 0 : -1;
+    return mkdtemp(folder) && testing_shell("%s %s", SLUICE_MAKE_CERTS, folder) == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    return run("rm -rf %s", folder);
+    return testing_shell("rm -rf %s", folder);
 }
 
 int main(void)

@@ -2,6 +2,8 @@
  * viewers connected, many connections, HTTPS; and that nothing is ever left on the loop. */
 #include "rig.h"
 
+#include "testing.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -200,20 +202,14 @@ static char folder[64] = "/tmp/sluice-web-XXXXXX";
 
 static int make_certificates(void **state)
 {
-    char command[400];
     (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    (void)snprintf(command, sizeof command, "sh %s %s", SLUICE_MAKE_CERTS, folder);
-    return system(command);
+    return mkdtemp(folder) ? testing_shell("%s %s", SLUICE_MAKE_CERTS, folder) : -1;
 }
 
 static int remove_certificates(void **state)
 {
-    char command[100];
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    return testing_shell("rm -rf %s", folder);
 }
 
 /* The openssl program is the client; it prints the answer. */
