@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "wire.h"
+#include "listener_rig.h"
 
 #include "base/log.h"
 
@@ -16,29 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-static char certs[] = "/tmp/sluice-listener-tls-XXXXXX";
-
-/* ca: for a client, whom it trusts; for a server, NULL: no certificates are asked for. */
-static struct tls_context *context(bool server, const char *name, const char *ca_name)
+static struct tls_context *server_of(const char *cert, const char *ca)
 {
-    char cert[128], key[128], ca[128];
-    struct tls_context *c = NULL;
-    struct sl_err err = { 0 };
-    (void)snprintf(cert, sizeof cert, "%s/%s.crt", certs, name ? name : "");
-    (void)snprintf(key, sizeof key, "%s/%s.key", certs, name ? name : "");
-    (void)snprintf(ca, sizeof ca, "%s/%s.crt", certs, ca_name ? ca_name : "");
-    struct tls_options o = { .server = server,
-                             .cert_path = name ? cert : NULL,
-                             .key_path = name ? key : NULL,
-                             .ca_path = ca_name ? ca : NULL };
-    if (server && ca_name)
-        o.client_cert = TLS_CLIENT_CERT_OPTIONAL;
-    if (tls_context_new(&c, &o, &err) != SL_OK)
-        fail_msg("%s", err.text);
-    return c;
+    const struct side side = { .cert = cert, .ca = ca, .client_cert = TLS_CLIENT_CERT_OPTIONAL };
+    return context(true, &side, 0);
 }
 
 /* A broker with a TLS listener, and a client's context that fits. */
@@ -49,15 +32,9 @@ struct scene {
     uint16_t port;
 };
 
-static void fast(struct broker_options *o)
-{
-    o->connect_rate = 1000000;
-    o->sys_interval_ms = 0;
-}
-
 static void scene_open(struct scene *s, const char *server_cert, const char *client_cert)
 {
-    struct tls_context *server = context(true, server_cert, "ca");
+    struct tls_context *server = server_of(server_cert, "ca");
     struct broker_listener_options o = {
         .name = "test", .bind = "127.0.0.1", .tls = server, .username_from_cert = true
     };
@@ -65,7 +42,7 @@ static void scene_open(struct scene *s, const char *server_cert, const char *cli
     assert_int_equal(broker_listen(s->rig.broker, &o, &s->listener, NULL), SL_OK);
     tls_context_unref(server);
     s->port = broker_listener_port(s->listener);
-    s->client = context(false, client_cert, "ca");
+    s->client = client_tls(client_cert);
 }
 
 static void scene_close(struct scene *s)
@@ -311,14 +288,14 @@ static void replaced_certificate(void **state)
     wire_tcp(&before, &s.rig, s.port, 0);
     wire_tls(&before, s.client);
     wire_connect(&before, MQTT_V5, "before");
-    struct tls_context *other = context(true, "other-server", "other-ca");
+    struct tls_context *other = server_of("other-server", "other-ca");
     broker_listener_set_tls(s.listener, other, true);
     tls_context_unref(other);
     wire_tcp(&after, &s.rig, s.port, 0);
     wire_tls(&after, s.client); /* does not know that CA */
     assert_true(after.tls_failed);
     tls_context_unref(s.client);
-    s.client = context(false, "other-device", "other-ca");
+    s.client = context(false, &(struct side){ .cert = "other-device", .ca = "other-ca" }, 0);
     wire_close(&after);
     wire_tcp(&after, &s.rig, s.port, 0);
     wire_tls(&after, s.client);
@@ -372,28 +349,6 @@ static void a_flood_of_failures_is_told_in_one_line(void **state)
     scene_close(&s);
 }
 
-/* ---- certificates ---- */
-
-static int run(const char *command, const char *argument)
-{
-    char line[512];
-    (void)snprintf(line, sizeof line, "%s %s", command, argument);
-    int status = system(line);
-    return status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(certs) && run(SLUICE_MAKE_CERTS, certs) == 0 ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return run("rm -rf", certs);
-}
-
 int main(void)
 {
     static const struct CMUnitTest plain[] = {
@@ -414,5 +369,6 @@ int main(void)
                                           .initial_state = (void *)(uintptr_t)&rubbish[i] };
     for (size_t i = 0; i < SL_ARRAY_LEN(plain); i++)
         tests[n++] = plain[i];
-    return cmocka_run_group_tests_name("listener_tls", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("listener_tls", tests, tls_pair_make_certs,
+                                       tls_pair_remove_certs);
 }

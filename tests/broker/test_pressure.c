@@ -343,16 +343,6 @@ static void wide(struct broker_options *o)
     o->max_queued_bytes = 1024 * 1024;
 }
 
-static void wire_subscribe(struct wire *w, const char *filter)
-{
-    struct sl_buf b = { 0 };
-    struct mqtt_sub_entry e = { .filter = sl_str(filter) };
-    mqtt_encode_subscribe(&b, MQTT_V311, 1, NULL, &e, 1);
-    wire_send(w, &b);
-    sl_buf_free(&b);
-    (void)wire_next(w, MQTT_SUBACK);
-}
-
 /* As much as its socket takes. */
 static void flood(struct wire *w, const struct sl_buf *b, size_t *at)
 {
@@ -388,9 +378,9 @@ static void bad_clients_do_not_slow_others(void **state)
         wire_connect(&w[i], MQTT_V311, id);
         (void)snprintf(topic, sizeof topic, "pair/%d", i);
         if (i < PAIRS)
-            wire_subscribe(&w[i], topic);
+            wire_subscribe(&w[i], MQTT_V311, topic, 0);
     }
-    wire_subscribe(deaf, "storm");
+    wire_subscribe(deaf, MQTT_V311, "storm", 0);
     for (int i = 0; i < 2000; i++)
         put_publish(&storm, "storm");
     mqtt_encode_connect(&hello, &(struct mqtt_connect){ .version = MQTT_V311,

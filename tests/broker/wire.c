@@ -190,3 +190,30 @@ void wire_connect(struct wire *w, enum mqtt_version v, const char *id)
     assert_int_equal(mqtt_decode_connack(&f, v, &a, NULL), MQTT_RC_SUCCESS);
     assert_int_equal(a.reason, 0);
 }
+
+void wire_subscribe(struct wire *w, enum mqtt_version v, const char *filter, uint8_t qos)
+{
+    struct sl_buf b = { 0 };
+    struct mqtt_sub_entry e = { .filter = sl_str(filter), .qos = qos };
+    mqtt_encode_subscribe(&b, v, 1, NULL, &e, 1);
+    wire_send(w, &b);
+    sl_buf_free(&b);
+    (void)wire_next(w, MQTT_SUBACK);
+}
+
+void wire_publish(struct wire *w, enum mqtt_version v, struct sl_slice payload)
+{
+    struct sl_buf b = { 0 };
+    mqtt_encode_publish(&b, v, &(struct mqtt_publish){ .topic = sl_str("t"), .payload = payload });
+    wire_send(w, &b);
+    sl_buf_free(&b);
+}
+
+void wire_ping(struct wire *w)
+{
+    struct sl_buf b = { 0 };
+    mqtt_encode_pingreq(&b);
+    wire_send(w, &b);
+    sl_buf_free(&b);
+    (void)wire_next(w, MQTT_PINGRESP);
+}

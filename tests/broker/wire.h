@@ -28,6 +28,10 @@ void wire_close(struct wire *w);
 /* All of it, unless the broker closes. */
 void wire_send(struct wire *w, const struct sl_buf *bytes);
 void wire_connect(struct wire *w, enum mqtt_version v, const char *id); /* and reads CONNACK */
+void wire_subscribe(struct wire *w, enum mqtt_version v, const char *filter,
+                    uint8_t qos);                                                /* and SUBACK */
+void wire_publish(struct wire *w, enum mqtt_version v, struct sl_slice payload); /* to "t", QoS 0 */
+void wire_ping(struct wire *w);                                                  /* and PINGRESP */
 /* The next packet: its body lives until the next call. Fails the test when none comes. */
 struct mqtt_frame wire_next(struct wire *w, enum mqtt_type type);
 /* Turns until the broker has closed the connection; what came before stays in `in`. */
