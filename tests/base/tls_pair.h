@@ -54,6 +54,8 @@ void pair_open(struct pair *p, const struct side *client, const struct side *ser
 void pair_close(struct pair *p);
 void shake(struct pair *p, size_t step);
 void say(struct end *e, struct sl_slice text);
+/* Its handshake succeeded (NULL), or failed and says this. */
+void check_end(const struct end *e, const char *says);
 
 static const struct side simple_client = { .ca = "ca" };
 static const struct side simple_server = { .cert = "server" };
