@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct tls_context *server_of(const char *cert, const char *ca)
@@ -188,6 +189,13 @@ static void rubbish_is_refused(void **state)
 
 enum { CROWD = 40 };
 
+static int64_t cpu_ns(void)
+{
+    struct timespec t;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 /* However many ask for a handshake at once, a turn of the loop stays short, and everybody comes
  * to their turn. */
 static void a_crowd_does_not_stall_the_loop(void **state)
@@ -206,14 +214,16 @@ static void a_crowd_does_not_stall_the_loop(void **state)
     while (answered < CROWD) {
         assert_true(turns++ < 5000);
         before = answered;
+        int64_t since = cpu_ns(); /* a busy machine takes time away, but gives none */
         wire_turn(&s.rig);
+        int64_t spent = cpu_ns() - since;
         answered = 0;
         for (int i = 0; i < CROWD; i++) {
             uint8_t byte;
             answered += recv(w[i].fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
         }
         if (answered > before + 1) /* more than one: then they have fit into the time of a turn */
-            assert_true(s.rig.broker->tls_shakes.spent_ns < 10 * TLS_SHAKES_NS_PER_TURN);
+            assert_true(spent < 10 * TLS_SHAKES_NS_PER_TURN);
     }
     assert_true(turns >= 3); /* forty signatures take several times the ten milliseconds */
     for (int i = 0; i < CROWD; i++)
