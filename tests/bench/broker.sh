@@ -8,6 +8,7 @@
 # QoS 2 to one subscriber takes ten times as many messages as it would need for Sluice. Mosquitto stands still there, on the
 # average once in 150,000 messages and for 5 to 15 seconds: 20 us a message without that, 48 us with it (1.4 million
 # messages). Shorter runs meet none or two, and their ratio is a matter of luck.
+# shellcheck shell=bash disable=SC2034,SC2154 # what they share is set in scripts/bench and in each other
 
 # The load generator; again when it was held up itself, which is no measurement of anybody.
 measured() {

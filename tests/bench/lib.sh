@@ -1,5 +1,6 @@
 # lib.sh - for scripts/bench: two brokers side by side, medians, tables. Sourced; expects $sluice, $tools (where load and
 # relay lie) and $dir, a folder that is its own.
+# shellcheck shell=bash disable=SC2034,SC2154 # what they share is set in scripts/bench and in each other
 
 pid_s='' pid_m='' pid_r='' pid_rp=''
 stop() { if [ -n "$1" ] && kill "${2:--TERM}" "$1" 2>/dev/null; then wait "$1" 2>/dev/null || true; fi; }

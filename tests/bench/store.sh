@@ -3,9 +3,11 @@
 #
 # Payloads are 120 bytes. The sensors are `load`; the cloud is mosquitto on loopback, which only has to take what comes.
 # Where a figure is a share of something else, both are measured in turn, several times, and the medians are compared.
+# shellcheck shell=bash disable=SC2034,SC2154 # what they share is set in scripts/bench and in each other
 
 pid_c='' rate='' cpu=''
 cloud_port=$(free_port 25883)
+# shellcheck disable=SC2016 # for the gateway to fill in
 topic_rule='{ "name": "up", "sql": "SELECT * FROM '"'bench/#'"'", "to": [ { "cloud": "up/${topic}" } ] }'
 
 write_gateway() { # write_gateway [CLOUD-LIMITS]: without limits there is no cloud

@@ -1,8 +1,9 @@
 # cases-lib.sh - for scripts that run in the guest: simulated lines, and a program to watch.
 #
-# watch PROGRAM ARGS... starts it (without the descriptors 3 to 5, which are the script's); its output is read in order by `expect`, so each case names what
-# must come next and nothing is waited for twice. Few processes are started: under QEMU each costs
-# tens of milliseconds.
+# watch PROGRAM ARGS... starts it (without the descriptors 3 to 5, which are the script's); its output
+# is read in order by `expect`, so each case names what must come next and nothing is waited for twice.
+# Few processes are started: under QEMU each costs tens of milliseconds.
+# shellcheck shell=sh disable=SC1091,SC2034,SC2086,SC2154 # one script in two files; no word here has a space in it
 
 failures=0
 show= # files to print at the end when something failed, besides the watched program's output
@@ -36,6 +37,7 @@ expect() {
     left=$((${2:-5} * 50))
     while [ $left -gt 0 ]; do
         while read -r line <&3; do
+            # shellcheck disable=SC2254 # a pattern, as it says
             case $line in $1) return 0 ;; esac
         done
         left=$((left - 1))
@@ -49,6 +51,7 @@ expect() {
 want_count() {
     n=0
     while read -r line <&3; do
+        # shellcheck disable=SC2254
         case $line in $1) n=$((n + 1)) ;; esac
     done
     [ $n = "$2" ] || fail "$n lines like $1, not $2"

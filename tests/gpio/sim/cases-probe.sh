@@ -1,4 +1,5 @@
 # cases-probe.sh - gpio.h against the kernel's simulator, through gpio_probe (SIM_PROBE).
+# shellcheck shell=sh disable=SC1091,SC2034,SC2086,SC2154 # one script in two files; no word here has a space in it
 . "${SIM_CASES%/*}/cases-lib.sh"
 
 board=/dev/${SIM_BOARD##*/}

@@ -1,4 +1,5 @@
 # cases-sluice.sh - the whole gateway (SIM_SLUICE) between simulated lines and MQTT clients.
+# shellcheck shell=sh disable=SC1091,SC2034,SC2086,SC2154 # one script in two files; no word here has a space in it
 . "${SIM_CASES%/*}/cases-lib.sh"
 
 if ! command -v mosquitto_pub >/dev/null; then
