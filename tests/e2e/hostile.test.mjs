@@ -2,10 +2,11 @@
 // process lives, or says exactly why it does not start; nothing acknowledged is lost.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { checkOrder, dedup, parseId } from './lib/cloud.mjs';
+import { mountSmall, needsRoot, remount } from './lib/disk.mjs';
 import { sluice } from './lib/gateway.mjs';
 import { certificates, scenario } from './lib/scenario.mjs';
 import { freePort, run, sleep, until } from './lib/system.mjs';
@@ -242,22 +243,16 @@ scenario('a data_dir that cannot be made: it says so and does not start', async 
     await cannotStart(await s.gateway({ gateway: { id: 'x', data_dir: path.join(file, 'data') } }), /data_dir/, /file/);
 });
 
-const root = process.getuid() === 0;
 scenario('a full disk: nothing is acknowledged that cannot be stored, and all is well when there is room again',
-    { skip: root ? false : 'needs root for a small tmpfs' }, async (s, t) => {
+    needsRoot, async (s, t) => {
         const disk = path.join(s.dir, 'disk');
-        mkdirSync(disk);
-        const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk]);
-        if (mounted.code !== 0) return t.skip(`a tmpfs cannot be mounted: ${mounted.stderr.trim()}`);
-        s.defer(async () => {
-            await gateway.kill();
-            await run('umount', [disk]);
-        });
         const cloud = await s.cloud();
         const gateway = await s.gateway({
             gateway: { id: 'e2e', data_dir: path.join(disk, 'data') }, rules: all, cloud: cloud.config(),
             web: { bind: '127.0.0.1', port: await freePort(), anonymous: 'read' },
         });
+        const why = await mountSmall(s, gateway, '4m', disk);
+        if (why) return t.skip(why);
         await gateway.start();
         const acknowledged = [];
         const payload = (n) => JSON.stringify({ n, fill: 'x'.repeat(1000) });
@@ -295,8 +290,7 @@ scenario('a full disk: nothing is acknowledged that cannot be stored, and all is
         await gateway.start();
         assert((await gateway.queue()).length >= frozen.length, 'everything acknowledged is still there');
         // Room again.
-        const bigger = await run('mount', ['-o', 'remount,size=64m', disk]);
-        assert.equal(bigger.code, 0, bigger.stderr);
+        await remount(disk, 'size=64m');
         const later = await s.client(gateway, { protocolVersion: 5 });
         await later.publishAsync('in/later', 'room', { qos: 1 });
         await until('the disk is fine', async () => (await gateway.status()).store.disk_ok, 20000);

@@ -4,19 +4,19 @@
 // messages fast. Whatever happens, the ledger adds up, the bounds hold, and what is acknowledged is either in the cloud in
 // the end or in the ledger of losses, with its reason; where the disk is at fault it is in the cloud.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { describe } from 'node:test';
 import { checkOrder, dedup, parseId } from './lib/cloud.mjs';
+import { fill, mountSmall, needsRoot, remount } from './lib/disk.mjs';
 import { checkLedger, flowRules, sum } from './lib/flow.mjs';
 import { scenario } from './lib/scenario.mjs';
-import { freePort, run, sleep, until } from './lib/system.mjs';
+import { freePort, sleep, until } from './lib/system.mjs';
 
 const LANES = ['alert', 'normal', 'telemetry'];
 const MAX_BYTES = 512 * 1024;
 const IN_FLIGHT = 60;
 const PAD = 'x'.repeat(200);
-const root = process.getuid() === 0;
 
 async function gatewayAt(s, cloud, store, more = {}) {
     const gateway = await s.gateway({
@@ -209,25 +209,12 @@ async function onTmpfs(s, t, size, store = {}) {
     const cloud = await s.cloud({ observe: 'up/#', lean: true });
     const gateway = await gatewayAt(s, cloud, { spill_after: '20ms', ...store });
     const disk = gateway.data;
-    mkdirSync(disk, { recursive: true });
-    const mounted = await run('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', disk]);
-    if (mounted.code !== 0) {
-        t.skip(`a tmpfs cannot be mounted: ${mounted.stderr.trim()}`);
-        return undefined;
-    }
-    s.defer(async () => {
-        await gateway.kill();
-        await run('umount', [disk]);
-    });
+    const why = await mountSmall(s, gateway, size);
+    if (why) return t.skip(why), undefined;
     await gateway.start();
     const sender = new Sender(await s.client(gateway, { protocolVersion: 5 }));
     return { cloud, gateway, disk, sender, hog: path.join(disk, 'hog') };
 }
-const fill = (hog) => run('dd', ['if=/dev/zero', `of=${hog}`, 'bs=16k', 'status=none']); // until there is no byte left
-const remount = async (disk, how) => {
-    const done = await run('mount', ['-o', `remount,${how}`, disk]);
-    assert.equal(done.code, 0, done.stderr);
-};
 
 /** What was acknowledged is in the cloud, all of it: a disk is no excuse. */
 function allThere({ cloud, sender }) {
@@ -236,8 +223,6 @@ function allThere({ cloud, sender }) {
         assert.deepEqual(sender.of(sender.acknowledged, lane).filter((n) => !there.has(n)), [], `${lane}: acknowledged and gone`);
     }
 }
-
-const needsRoot = { skip: root ? false : 'needs root for a small tmpfs' };
 
 describe('the disk fails', { concurrency: 2 }, () => {
     scenario('the disk is full during an outage, with room again later', needsRoot, async (s, t) => {

@@ -6,13 +6,13 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import mqtt from 'mqtt';
+import { fill, mountSmall, needsRoot, remount } from './lib/disk.mjs';
 import { random } from './lib/random.mjs';
 import { scenario } from './lib/scenario.mjs';
-import { run, sleep, until, within } from './lib/system.mjs';
+import { sleep, until, within } from './lib/system.mjs';
 
 const ROUNDS = Number(process.env.SLUICE_ROUNDS ?? 20);
 const SEED = Number(process.env.SLUICE_SEED ?? Math.floor(Math.random() * 1e9));
-const root = process.getuid() === 0;
 
 /** An MQTT.js client whose session outlives its connections. */
 const kept = (s, gateway, clientId, options = {}) => s.client(gateway, {
@@ -229,16 +229,10 @@ scenario(`${ROUNDS} times kill -9 under load, seed ${SEED}`, { timeout: 3600000 
 // ---- a full disk ----
 
 scenario('a full disk: nothing is acknowledged that cannot be stored, and all is well when there is room again',
-    { skip: root ? false : 'needs root for a small tmpfs' }, async (s, t) => {
+    needsRoot, async (s, t) => {
         const gateway = await s.gateway({ broker: { max_queued_messages: 1000000, max_queued_bytes: '256MiB' } });
-        const disk = gateway.data;
-        mkdirSync(disk, { recursive: true });
-        const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', disk]);
-        if (mounted.code !== 0) return t.skip(`a tmpfs cannot be mounted: ${mounted.stderr.trim()}`);
-        s.defer(async () => {
-            await gateway.kill();
-            await run('umount', [disk]);
-        });
+        const why = await mountSmall(s, gateway, '6m');
+        if (why) return t.skip(why);
         await gateway.start();
         const sub = await kept(s, gateway, 'away');
         await sub.subscribeAsync('a', { qos: 1 });
@@ -259,8 +253,7 @@ scenario('a full disk: nothing is acknowledged that cannot be stored, and all is
         assert.equal(persistence.disk_ok, false);
         assert.match(persistence.disk_error, /no room on the file system/);
         await gateway.kill();
-        const larger = await run('mount', ['-o', 'remount,size=64m', disk]);
-        assert.equal(larger.code, 0, larger.stderr);
+        await remount(gateway.data, 'size=64m');
         await gateway.start();
         const again = await kept(s, gateway, 'away');
         await until('all that was acknowledged', () => again.got.length >= acknowledged.length, 30000);
@@ -268,25 +261,19 @@ scenario('a full disk: nothing is acknowledged that cannot be stored, and all is
         assert.deepEqual(acknowledged.filter((i) => !came.has(i)), []);
     });
 
-scenario('a disk that is full for a while: everything is there when it has room again', { skip: root ? false : 'needs root' },
+scenario('a disk that is full for a while: everything is there when it has room again', needsRoot,
     async (s, t) => {
         const gateway = await s.gateway({ broker: { max_queued_messages: 1000000, max_queued_bytes: '256MiB' } });
-        const disk = gateway.data;
-        mkdirSync(disk, { recursive: true });
-        const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk]);
-        if (mounted.code !== 0) return t.skip(`a tmpfs cannot be mounted: ${mounted.stderr.trim()}`);
-        s.defer(async () => {
-            await gateway.kill();
-            await run('umount', [disk]);
-        });
+        const why = await mountSmall(s, gateway, '24m');
+        if (why) return t.skip(why);
         await gateway.start();
         const sub = await kept(s, gateway, 'away');
         await sub.subscribeAsync('a', { qos: 1 });
         await sub.endAsync();
         const pub = await s.client(gateway, { protocolVersion: 5 });
         await pub.publishAsync('a', 'before', { qos: 1 });
-        const hog = path.join(disk, 'hog');
-        await run('dd', ['if=/dev/zero', `of=${hog}`, 'bs=64k', 'status=none']); // until it is full
+        const hog = path.join(gateway.data, 'hog');
+        await fill(hog);
         const refusal = await pub.publishAsync('a', 'x'.repeat(200000), { qos: 1 }).then(() => undefined, (error) => error);
         assert.equal(refusal?.code, 0x97);
         rmSync(hog);

@@ -3,16 +3,6 @@ import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 import packets from 'mqtt-packet';
 
-/** mulberry32: the same seed gives the same choices. */
-export function random(seed) {
-    return () => {
-        seed = (seed + 0x6d2b79f5) | 0;
-        let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-        t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-        return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-}
-
 /** Choices out of `chance`, a function that returns numbers from 0 to 1. */
 export class Dice {
     constructor(chance) {
