@@ -46,6 +46,7 @@ uint32_t tls_compat_session_flags(const mbedtls_ssl_session *session); /* of its
 #define TLS_COMPAT_BUFFER 16384
 bool tls_compat_idle_buffers(const mbedtls_ssl_context *ssl, uint8_t **in, uint8_t **out);
 
+/* RFC 8018 with HMAC-SHA-512; 0 or an error of Mbed TLS. */
 SL_NODISCARD int tls_compat_pbkdf2_sha512(struct sl_slice password, struct sl_slice salt,
                                           unsigned rounds, uint8_t out[64]);
 

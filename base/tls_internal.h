@@ -72,6 +72,7 @@ void tls_put_hosts(const mbedtls_x509_crt *cert, struct sl_buf *out);
 
 /* tls_resume.c: sessions that are taken up again. Servers only. */
 
+/* From now on the context's sessions get tickets; before its first session. */
 void tls_offer_tickets(struct tls_context *c);
 /* A certificate of the peer's chain has passed its checks: what a ticket must remember of it. */
 void tls_note_cert(struct tls_session *s, const mbedtls_x509_crt *cert, int depth);

@@ -64,6 +64,7 @@ void bridge_clear(struct bridge *b);
 
 /* ---- bridge_flow.c ---- */
 
+/* What the bridge's client is to call. */
 struct client_events bridge_client_events(struct bridge *b);
 /* Sends what may be sent now and hands the gathered bytes to the link. */
 void bridge_pump(struct bridge *b);

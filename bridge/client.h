@@ -92,6 +92,7 @@ struct client_options {
 
 struct client;
 
+/* Idle. SL_LIMIT when there are more subscriptions than one connection can ask for, SL_NOMEM. */
 SL_NODISCARD enum sl_code client_new(struct client **ret, const struct client_options *options,
                                      const struct client_events *events, int64_t now_ms,
                                      struct sl_err *err);

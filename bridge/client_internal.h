@@ -68,6 +68,7 @@ struct client {
 #define SILENT_MS          2000 /* without an answer to a ping while a publish waits: stalled */
 #define REFUSED_STALL_MS   5000 /* nothing but refusals for so long: stalled */
 
+/* To CLIENT_FAILED; the first reason stays. */
 void client_fail(struct client *c, enum client_fault_kind kind, uint8_t reason, const char *fmt,
                  ...) SL_PRINTF(4, 5);
 /* Every function that appends to `out` ends here: the time of the last packet, and the bound. */

@@ -42,6 +42,7 @@ struct link_options {
 
 struct link;
 
+/* Looks the name up; everything further comes as an event, from the loop. SL_IO, SL_NOMEM. */
 SL_NODISCARD enum sl_code link_open(struct link **ret, const struct link_options *options,
                                     const struct link_events *events, struct sl_err *err);
 /* One piece at a time: not again before `written`. The bytes are taken (copied or encrypted). */

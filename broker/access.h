@@ -23,6 +23,7 @@ SL_NODISCARD bool access_attach(const struct client *c, struct session *s, bool 
 /* A session without a client gets the view of its user. False when memory is out. */
 SL_NODISCARD bool access_restore(struct session *s, struct sl_slice user);
 
+/* The rest of access_may_receive(): the session has a list. */
 bool access_refuses_topic(const struct session *s, struct sl_slice topic);
 
 static inline bool access_may_publish(struct session *s, struct sl_slice topic)

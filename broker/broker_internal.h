@@ -116,8 +116,10 @@ void broker_route_to_taps(struct broker *b, const struct sl_msg_parts *parts,
 void broker_route_internal(struct broker *b);
 void broker_drop_internal(struct broker *b); /* and its queue */
 
+/* False when the broker closes, its bounds are reached (which is counted), or memory is out. */
 SL_NODISCARD bool broker_add_client(struct broker *b, struct client *c);
 void broker_remove_client(struct broker *b, struct client *c);
+/* client_turn() at the end of this turn of the loop. Any number of times. */
 void broker_mark_dirty(struct broker *b, struct client *c);
 /* The client's message was handed out: a tap may have asked for a pause. */
 void broker_pause_if_asked(struct broker *b, struct client *c);

@@ -89,6 +89,7 @@ SL_NODISCARD bool client_open(struct client *c, struct broker *b,
 /* The transport is gone; c's memory may be released afterwards. */
 void client_fini(struct client *c);
 
+/* Bytes from the transport, copied where they have to stay. May close the connection. */
 void client_receive(struct client *c, struct sl_slice bytes);
 void client_eof(struct client *c); /* the peer closed, or the transport failed */
 /* The end of a loop turn in which something happened: input that was held, output, and what waited

@@ -39,6 +39,7 @@ struct durable {
     struct durable *next_lagging;
 };
 
+/* With the broker's options; restoring is the store's turn (persist.h). */
 SL_NODISCARD enum sl_code persist_open(struct broker *b, struct sl_err *err);
 /* Spills what waits: the end is near. */
 void persist_pause(struct broker *b);
@@ -88,6 +89,7 @@ bool persist_released(struct session *s, struct delivery *d);
 
 /* ---- QoS 2 in ---- */
 
+/* A publish with QoS 2 was taken: in a session that is kept its row is put, and PUBREC waits. */
 void persist_received(struct session *s, struct qos2_in *q, struct broker_receipt *receipt);
 /* PUBREL came: true when PUBCOMP has to wait, false when the entry can go. */
 bool persist_complete(struct session *s, struct qos2_in *q);

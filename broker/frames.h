@@ -39,6 +39,7 @@ struct frame_request {
 
 enum frame_result { FRAME_OK, FRAME_TOO_LARGE, FRAME_NO_MEMORY };
 
+/* For one message after another; m is borrowed until the next begin, or free. */
 void frame_cache_begin(struct frame_cache *c, const struct sl_msg *m);
 void frame_cache_free(struct frame_cache *c);
 /* Append the frame to q; nothing is appended unless FRAME_OK. cache may be NULL. */

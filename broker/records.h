@@ -29,6 +29,7 @@ struct record_key record_key_delivery(uint64_t session, uint64_t sequence);
 struct record_key record_key_received(uint64_t session, uint16_t packet_id);
 void record_put_key_subscription(struct sl_buf *out, uint64_t session, struct sl_slice filter);
 
+/* Takes the number from the front of a key; false when it is too short. */
 SL_NODISCARD bool record_key_take_session(struct sl_cursor *key, uint64_t *ret);
 SL_NODISCARD bool record_take_u64(struct sl_cursor *c, uint64_t *ret);
 
@@ -53,6 +54,8 @@ struct record_now {
     int64_t mono_ms, wall_ms;
 };
 
+/* Of each kind: take is false, and *ret untouched, for what put cannot have written; put fails as
+ * its buffer does. */
 SL_NODISCARD bool record_take_origins(struct sl_slice value, uint64_t *ret);
 void record_put_origins(struct sl_buf *out, uint64_t next);
 

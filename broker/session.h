@@ -105,6 +105,7 @@ static inline uint16_t session_packet_id(uint64_t sequence)
     return (uint16_t)(1 + sequence % 65535);
 }
 
+/* In no map yet; the id is copied. NULL when memory is out. */
 SL_NODISCARD struct session *session_new(struct broker *b, struct sl_slice client_id);
 /* Drops everything; it must be detached and out of the map. */
 void session_free(struct session *s);

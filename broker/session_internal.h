@@ -30,7 +30,7 @@ void session_window_close(struct session *s, uint32_t at);
 
 /* ---- session_qos2.c ---- */
 
-void session_qos2_free(struct session *s);
-void session_qos2_close_window(struct session *s);
+void session_qos2_free(struct session *s);         /* what it has received of QoS 2 */
+void session_qos2_close_window(struct session *s); /* a new connection has the whole of it */
 
 #endif

@@ -45,6 +45,7 @@ uint32_t share_number(const struct subs *s, struct sl_slice text); /* 0: there i
 
 /* ---- for subs.c ---- */
 
+/* The node's group of this name, or NULL. */
 struct share_group *share_find(const struct trie_node *n, struct sl_slice name);
 /* The group, made when there is none; NULL when memory is out. The node has a list. */
 struct share_group *share_make(struct subs *s, struct trie_node *n, struct sl_slice name);

@@ -130,6 +130,7 @@ void subs_remove_all(struct subs *s, struct session *session);
 /* Appends a subscription's filter. */
 void subs_put_filter(const struct subscription *sub, struct sl_buf *out);
 
+/* The filter is copied. False when memory is out. */
 SL_NODISCARD bool subs_add_tap(struct subs *s, struct broker_tap *tap, struct sl_slice filter);
 void subs_remove_tap(struct subs *s, struct broker_tap *tap);
 

@@ -24,6 +24,7 @@ static inline bool scan_over(const struct parser *p)
     return p->at == p->end;
 }
 
+/* Line and column of the next byte, from 1. */
 struct config_place scan_place(const struct parser *p);
 
 /* A mistake in the syntax: reported unless its line has one already. Marks node and all around it

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+/* Of an output with `batch`. */
 struct bridge_batch batch_of_output(const struct config_output *o);
 /* cloud.batch's. */
 struct bridge_batch batch_standard(const struct config *c);

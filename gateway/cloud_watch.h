@@ -16,6 +16,7 @@ struct cloud_watch {
     int64_t drops_due_ms;
 };
 
+/* Logs what has to be said; any time, as often as status is asked for. cert_path may be NULL. */
 void cloud_watch_look(struct cloud_watch *w, const struct bridge_status *s, const char *cert_path,
                       int64_t mono_ms, int64_t wall_ms);
 

@@ -10,6 +10,7 @@
 
 #define JSON_LINE_DEPTH_MAX 32 /* deeper is not taken */
 
+/* One whole JSON value (RFC 8259), nothing but white space around it. */
 bool json_line_valid(struct sl_slice text);
 /* The length of the JSON number at text's beginning; 0 when there is none. */
 size_t json_number_len(struct sl_slice text);

@@ -41,6 +41,7 @@ void status_print(cJSON *json, struct sl_buf *out);
 
 /* ---- status_lists.c ---- */
 
+/* Arrays for the caller; the others add to an object or an array. */
 cJSON *status_rules(struct gateway *g, struct sl_slice after, size_t limit);
 cJSON *status_events(const struct events *e, uint64_t before, unsigned limit);
 void status_add_sensors(struct gateway *g, cJSON *root);

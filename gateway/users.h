@@ -25,6 +25,7 @@ SL_NODISCARD enum sl_code users_load(struct users **ret, const char *path,
 SL_NODISCARD enum sl_code users_new_empty(struct users **ret, struct sl_err *err);
 void users_free(struct users *u); /* accepts NULL */
 
+/* Lines that were taken. */
 size_t users_count(const struct users *u);
 /* In the file's order; i < users_count(). */
 struct sl_slice users_name(const struct users *u, size_t i);

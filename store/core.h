@@ -20,6 +20,7 @@ SL_NODISCARD struct core *core_new(const struct outbox_options *options, struct 
  * be out. */
 void core_free(struct core *c);
 
+/* What outbox.h says of outbox_put() and so on. */
 SL_NODISCARD bool core_put(struct core *c, enum outbox_lane lane, struct sl_msg *m,
                            outbox_safe_fn *on_safe, void *ctx);
 void core_on_ready(struct core *c, void (*ready)(void *ctx), void *ctx);

@@ -24,6 +24,7 @@ struct writer_options {
     void *ctx;
 };
 
+/* Options are copied. SL_IO when there is no thread to be had, SL_NOMEM. */
 SL_NODISCARD enum sl_code writer_open(struct writer **ret, const struct writer_options *options,
                                       struct sl_err *err);
 void writer_submit(struct writer *w, struct job_link *job);

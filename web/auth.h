@@ -54,6 +54,7 @@ struct auth_viewer {
     int64_t wait_ms;
 };
 
+/* SL_IO when the system gives no random numbers. */
 SL_NODISCARD enum sl_code auth_init(struct auth *a, const struct web_options *options);
 void auth_forget(struct auth *a); /* the users changed: ask again for everyone */
 /* authorization: the header's value, empty without one. */

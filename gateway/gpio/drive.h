@@ -23,6 +23,7 @@ struct drive {
     int64_t start_ms;
 };
 
+/* Steady at this level; a command replaces the one before it. */
 void drive_init(struct drive *d, int level);
 void drive_command(struct drive *d, const struct gpio_command *command, int64_t now_ms);
 /* When drive_tick() is next to be called; GPIO_NEVER while the level is steady. */

@@ -37,6 +37,7 @@ struct scratch {
     struct value output;
 };
 
+/* Undefined for what has no value; lives as long as the scratch's arena. */
 struct value eval_expr(struct eval *ev, const struct expr *e);
 /* The Boolean true, or a string that converts to it. */
 bool eval_true(struct eval *ev, const struct expr *e);

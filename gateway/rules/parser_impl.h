@@ -25,6 +25,7 @@ bool parser_fail(struct parser *p, enum sl_code code, size_t at, const char *fmt
     SL_PRINTF(4, 5);
 void *parser_alloc(struct parser *p, size_t n);
 
+/* In the parser's arena. NULL when it has failed. */
 struct ast_node *parse_expression(struct parser *p);
 
 #endif

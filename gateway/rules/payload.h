@@ -17,6 +17,8 @@
 bool payload_root(struct rule_input *in, struct value *ret);
 void payload_free(void *parsed);
 
+/* Borrow from the tree. first and after walk an array or an object, NULL at its end; key: of an
+ * object's member. */
 struct value payload_value(const struct cJSON *node);
 const struct cJSON *payload_first(const struct cJSON *array_or_object);
 const struct cJSON *payload_after(const struct cJSON *node);

@@ -68,6 +68,7 @@ struct rule_template;
 struct rule_names {
     struct sl_slice gateway, thing_name;
 };
+/* text is copied. SL_INVALID, SL_NOMEM: *ret_error (may be NULL) says where and why. */
 SL_NODISCARD enum sl_code rule_template_compile(struct sl_slice text, struct rule_template **ret,
                                                 struct rule_error *ret_error);
 void rule_template_free(struct rule_template *t);

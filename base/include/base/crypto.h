@@ -15,6 +15,8 @@ void crypto_sha256(struct sl_slice in, uint8_t out[32]);
 bool crypto_equal(struct sl_slice a, struct sl_slice b); /* constant time for equal lengths */
 void crypto_wipe(void *p, size_t n);                     /* not optimised away */
 
+/* RFC 4648, with padding. Taking: false, and nothing appended, for anything that is not exactly
+ * that (line ends and spaces, too), and when memory is out. */
 void crypto_base64_put(struct sl_buf *out, struct sl_slice bytes);
 SL_NODISCARD bool crypto_base64_take(struct sl_buf *out, struct sl_slice text);
 

@@ -2,7 +2,8 @@
  *
  * One process-wide log, configured once by main(). Only whoever handles an event logs it; libraries
  * return errors. Every line is one write(2). A flood is cut to SL_LOG_BURST lines a second of each
- * level and the number left out is said, so that no peer can fill a disk, nor hide an error. Loop thread only. */
+ * level and the number left out is said, so that no peer can fill a disk, nor hide an error. Loop
+ * thread only. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -26,6 +27,7 @@ struct sl_kv {
 #define SL_KV_INT(k, v)   ((struct sl_kv){ .key = (k), .kind = SL_KV_IS_INT, .number = (int64_t)(v) })
 #define SL_KV_END         ((struct sl_kv){ .key = NULL })
 
+/* Lines below this level are left out; before the first call it is info, as text. */
 void sl_log_configure(enum sl_log_level level, enum sl_log_format format);
 
 /* Also hand every line that is logged to fn (for the status page's events); NULL ends it. */

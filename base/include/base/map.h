@@ -22,6 +22,7 @@ struct sl_map {
 /* Where a value keeps its key. The same for all of a map's life. */
 typedef struct sl_slice sl_map_key_fn(const void *value);
 
+/* NULL when the key is not in the map. */
 void *sl_map_get(const struct sl_map *m, sl_map_key_fn *key_of, struct sl_slice key);
 /* The same with the key's sl_hash() at hand. */
 void *sl_map_get_hashed(const struct sl_map *m, sl_map_key_fn *key_of, struct sl_slice key,

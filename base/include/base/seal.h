@@ -20,6 +20,7 @@ struct sealer;
  * print them; white space around them is left out. */
 SL_NODISCARD bool seal_key_parse(struct sl_slice text, uint8_t ret[SEAL_KEY_BYTES]);
 
+/* The key is copied. SL_IO when the system gives no random numbers, SL_NOMEM. */
 SL_NODISCARD enum sl_code sealer_new(struct sealer **ret, const uint8_t key[SEAL_KEY_BYTES],
                                      struct sl_err *err);
 void sealer_free(struct sealer *s); /* accepts NULL; wipes its keys */

@@ -97,6 +97,7 @@ struct broker_options {
     int64_t spill_ms; /* how long a message may wait for its subscriber before it is stored */
 };
 
+/* Options are copied; what they point to must outlive the broker. SL_NOMEM. */
 SL_NODISCARD enum sl_code broker_open(struct broker **ret, const struct broker_options *options,
                                       struct sl_err *err);
 /* Stop taking connections and messages; connected clients are told (DISCONNECT 0x8B) and closed,
@@ -274,6 +275,7 @@ struct broker_client_view {
     uint32_t subscriptions, queued, in_flight, keep_alive_s;
     int64_t since_wall_ms;
 };
+/* Every session, with its client or without one; slices live until visit() returns. */
 void broker_visit_clients(const struct broker *b,
                           void (*visit)(void *ctx, const struct broker_client_view *v), void *ctx);
 
