@@ -255,3 +255,15 @@ int cli_load_config(const char *name, const char *path, struct config **ret)
     config_problems_free(&problems);
     return status;
 }
+
+const char *cli_size_text(double bytes, char *buf, size_t size)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+    size_t u = 0;
+    while (bytes >= 1024 && u + 1 < SL_ARRAY_LEN(units)) {
+        bytes /= 1024;
+        u++;
+    }
+    (void)snprintf(buf, size, u ? "%.1f %s" : "%.0f %s", bytes, units[u]);
+    return buf;
+}

@@ -94,4 +94,7 @@ SL_NODISCARD int cli_load_config_lenient(const char *name, const char *path, str
                                          struct config_problems *ret_problems);
 void cli_print_problems(const struct config_problems *problems, const char *path);
 
+/* "1.5 MiB", for people; returns buf. */
+const char *cli_size_text(double bytes, char *buf, size_t size);
+
 #endif

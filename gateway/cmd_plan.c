@@ -154,18 +154,6 @@ static const char *span(double s, char *buf, size_t size)
     return buf;
 }
 
-static const char *amount(double bytes, char *buf, size_t size)
-{
-    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
-    size_t u = 0;
-    while (bytes >= 1024 && u + 1 < SL_ARRAY_LEN(units)) {
-        bytes /= 1024;
-        u++;
-    }
-    (void)snprintf(buf, size, u ? "%.1f %s" : "%.0f %s", bytes, units[u]);
-    return buf;
-}
-
 static void print_store(const struct estimate_input *in, const struct estimate_output *out)
 {
     char a[48], b[48];
@@ -174,7 +162,7 @@ static void print_store(const struct estimate_input *in, const struct estimate_o
            estimate_bound_name(out->bound));
     printf("          after %s without the cloud %.0f wait (%s)",
            span((double)in->offline_ms / 1000, a, sizeof a), out->backlog,
-           amount(out->backlog * (double)out->row_bytes, b, sizeof b));
+           cli_size_text(out->backlog * (double)out->row_bytes, b, sizeof b));
     if (out->lost > 0)
         printf(", and %.0f have given way", out->lost);
     printf("\n");
@@ -205,9 +193,10 @@ static void print_flash(const struct estimate_input *in, const struct estimate_o
         return;
     }
     printf("flash     %s written in such an outage, %.0f bytes a message (%.1f a commit)\n",
-           amount(out->outage_bytes, a, sizeof a), out->bytes_per_message, out->rows_per_commit);
+           cli_size_text(out->outage_bytes, a, sizeof a), out->bytes_per_message,
+           out->rows_per_commit);
     printf("          a card that takes %s lasts %.0f of them; one a week, %s\n",
-           amount((double)in->endurance_bytes, a, sizeof a), out->outages,
+           cli_size_text((double)in->endurance_bytes, a, sizeof a), out->outages,
            span(out->outages * 7 * 86400, b, sizeof b));
 }
 

@@ -53,18 +53,6 @@ static const char *span(double ms, char *buf, size_t size)
     return buf;
 }
 
-static const char *size_text(double bytes, char *buf, size_t size)
-{
-    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-    size_t u = 0;
-    while (bytes >= 1024 && u + 1 < SL_ARRAY_LEN(units)) {
-        bytes /= 1024;
-        u++;
-    }
-    (void)snprintf(buf, size, u ? "%.1f %s" : "%.0f %s", bytes, units[u]);
-    return buf;
-}
-
 static void print_cloud(const cJSON *cloud, double now)
 {
     char since[64];
@@ -81,8 +69,8 @@ static void print_store(const cJSON *store, double now)
 {
     char bytes[32], max[32], age[64];
     printf("waiting   %.0f messages, %s of %s", number(store, "messages"),
-           size_text(number(store, "bytes"), bytes, sizeof bytes),
-           size_text(number(store, "max_bytes"), max, sizeof max));
+           cli_size_text(number(store, "bytes"), bytes, sizeof bytes),
+           cli_size_text(number(store, "max_bytes"), max, sizeof max));
     if (number(store, "oldest_ms") > 0)
         printf(", oldest %s", span(now - number(store, "oldest_ms"), age, sizeof age));
     printf("\n");
@@ -120,7 +108,7 @@ static void print_text(const cJSON *root)
     double now = number(g, "now_ms");
     printf("gateway   %s, sluice %s, up %s, %s resident\n", string(g, "id"), string(g, "version"),
            span(number(g, "uptime_ms"), uptime, sizeof uptime),
-           size_text(number(g, "rss_bytes"), rss, sizeof rss));
+           cli_size_text(number(g, "rss_bytes"), rss, sizeof rss));
     print_cloud(cJSON_GetObjectItemCaseSensitive(root, "cloud"), now);
     printf("clients   %.0f connected, %.0f subscriptions\n", number(b, "clients"),
            number(b, "subscriptions"));
