@@ -97,6 +97,42 @@ static void online_durable(struct peer *p, struct rig *r, const char *id)
     (void)peer_next(p, MQTT_CONNACK);
 }
 
+/* A publisher, and two that may become members of the share "g" of "t". */
+struct scene {
+    struct rig r;
+    struct peer from, first, second;
+};
+
+static void scene_open(struct scene *s, enum mqtt_version from)
+{
+    *s = (struct scene){ 0 };
+    rig_open(&s->r, NULL); /* four in flight */
+    peer_online(&s->from, &s->r, from, "from");
+}
+
+/* Whoever is still there goes first. */
+static void scene_close(struct scene *s)
+{
+    struct peer *const peers[] = { &s->first, &s->second, &s->from };
+    for (size_t i = 0; i < SL_ARRAY_LEN(peers); i++)
+        if (peers[i]->open)
+            peer_drop(peers[i]);
+    rig_close(&s->r);
+}
+
+static void join(struct scene *s, struct peer *p, uint8_t qos)
+{
+    peer_online(p, &s->r, MQTT_V5, p == &s->first ? "first" : "second");
+    assert_int_equal(subscribe(p, "$share/g/t", qos, 0), qos);
+}
+
+/* With a session that is kept for 500 s. */
+static void join_durable(struct scene *s, struct peer *p, uint8_t qos)
+{
+    online_durable(p, &s->r, p == &s->first ? "first" : "second");
+    assert_int_equal(subscribe(p, "$share/g/t", qos, 0), qos);
+}
+
 static void connack_says_available(void **state)
 {
     (void)state;
@@ -253,84 +289,67 @@ static void a_share_does_not_join_with_other_subscriptions(void **state)
 static void qos_is_the_granted_one(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer p, from;
-    rig_open(&r, NULL);
-    peer_online(&from, &r, MQTT_V311, "from");
-    peer_online(&p, &r, MQTT_V5, "p");
-    assert_int_equal(subscribe(&p, "$share/g/t", 1, 0), 1);
+    struct scene s;
+    scene_open(&s, MQTT_V311);
+    join(&s, &s.first, 1);
     for (uint8_t qos = 0; qos < 3; qos++) {
-        peer_publish(&from, "t", "x", qos, false, 5);
-        assert_int_equal(peer_next_publish(&p).qos, qos < 1 ? qos : 1);
+        peer_publish(&s.from, "t", "x", qos, false, 5);
+        assert_int_equal(peer_next_publish(&s.first).qos, qos < 1 ? qos : 1);
     }
-    peer_drop(&p);
-    peer_drop(&from);
-    rig_close(&r);
+    scene_close(&s);
 }
 
 static void members_with_room_come_first(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer busy, idle, from;
-    rig_open(&r, NULL); /* four in flight */
-    peer_online(&from, &r, MQTT_V311, "from");
-    peer_online(&busy, &r, MQTT_V5, "busy");
-    peer_online(&idle, &r, MQTT_V5, "idle");
-    (void)subscribe(&busy, "$share/g/t", 1, 0);
-    (void)subscribe(&idle, "$share/g/t", 1, 0);
+    struct scene s;
+    scene_open(&s, MQTT_V311);
+    join(&s, &s.first, 1);  /* busy */
+    join(&s, &s.second, 1); /* idle */
     for (uint16_t i = 1; i <= 30; i++) {
-        peer_publish(&from, "t", "x", 1, false, i);
-        if (!peer_quiet(&idle)) /* one of them answers */
-            peer_ack(&idle, MQTT_PUBACK, peer_next_publish(&idle).packet_id, 0);
+        peer_publish(&s.from, "t", "x", 1, false, i);
+        if (!peer_quiet(&s.second)) /* one of them answers */
+            peer_ack(&s.second, MQTT_PUBACK, peer_next_publish(&s.second).packet_id, 0);
     }
-    assert_int_equal(count_publishes(&busy), 4);
-    assert_int_equal(busy.client.session->queue.count, 0);
-    assert_true(peer_quiet(&idle));
+    assert_int_equal(count_publishes(&s.first), 4);
+    assert_int_equal(s.first.client.session->queue.count, 0);
+    assert_true(peer_quiet(&s.second));
     /* The same for QoS 0: who does not read is passed over. */
-    busy.stuck = true;
+    s.first.stuck = true;
     char big[4000];
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = '\0';
     for (int i = 0; i < 200; i++)
-        peer_publish(&from, "t", big, 0, false, 0);
-    assert_in_range(count_publishes(&idle), 160, 180);
-    struct broker_stats s;
-    broker_get_stats(r.broker, &s);
-    assert_int_equal(s.dropped[BROKER_DROP_SLOW_READER], 0);
-    busy.stuck = false;
-    peer_drop(&busy);
-    peer_drop(&idle);
-    peer_drop(&from);
-    rig_close(&r);
+        peer_publish(&s.from, "t", big, 0, false, 0);
+    assert_in_range(count_publishes(&s.second), 160, 180);
+    struct broker_stats stats;
+    broker_get_stats(s.r.broker, &stats);
+    assert_int_equal(stats.dropped[BROKER_DROP_SLOW_READER], 0);
+    s.first.stuck = false;
+    scene_close(&s);
 }
 
 static void who_is_away_comes_last(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer away, here, from;
-    rig_open(&r, NULL);
-    peer_online(&from, &r, MQTT_V311, "from");
-    online_durable(&away, &r, "away");
-    (void)subscribe(&away, "$share/g/t", 1, 0);
-    peer_online(&here, &r, MQTT_V5, "here");
-    (void)subscribe(&here, "$share/g/t", 1, 0);
-    peer_drop(&away);
+    struct scene s;
+    scene_open(&s, MQTT_V311);
+    join_durable(&s, &s.first, 1);
+    join(&s, &s.second, 1);
+    peer_drop(&s.first);
     for (uint16_t i = 1; i <= 12; i++) /* more than its window: the rest waits with it */
-        peer_publish(&from, "t", "x", 1, false, i);
-    assert_int_equal(count_publishes(&here), 4);
-    assert_int_equal(here.client.session->queue.count, 8);
-    assert_int_equal(r.broker->stats.queued, 8);
-    peer_drop(&here); /* its session ends: all twelve are for the one who is away; ten find room */
-    assert_int_equal(r.broker->stats.queued, 10);
-    assert_int_equal(r.broker->stats.dropped[BROKER_DROP_QUEUE_FULL], 2);
-    peer_publish(&from, "t", "x", 0, false, 0); /* kept for nobody */
-    online_durable(&away, &r, "away");
-    assert_int_equal(count_publishes(&away), 4);
-    peer_drop(&away);
-    peer_drop(&from);
-    rig_close(&r);
+        peer_publish(&s.from, "t", "x", 1, false, i);
+    assert_int_equal(count_publishes(&s.second), 4);
+    assert_int_equal(s.second.client.session->queue.count, 8);
+    assert_int_equal(s.r.broker->stats.queued, 8);
+    peer_drop(
+        &s.second); /* its session ends: all twelve are for the one who is away; ten find room */
+    assert_int_equal(s.r.broker->stats.queued, 10);
+    assert_int_equal(s.r.broker->stats.dropped[BROKER_DROP_QUEUE_FULL], 2);
+    peer_publish(&s.from, "t", "x", 0, false, 0); /* kept for nobody */
+    online_durable(&s.first, &s.r, "first");
+    assert_int_equal(count_publishes(&s.first), 4);
+    scene_close(&s);
 }
 
 /* ---- members that go ---- */
@@ -340,106 +359,84 @@ static void who_is_away_comes_last(void **state)
 static void unacknowledged_messages_find_another_member(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer first, second, from;
-    rig_open(&r, NULL);
-    peer_online(&from, &r, MQTT_V311, "from");
-    online_durable(&first, &r, "first");
-    (void)subscribe(&first, "$share/g/t", 1, 0);
-    (void)subscribe(&first, "mine", 1, 0);
+    struct scene s;
+    scene_open(&s, MQTT_V311);
+    join_durable(&s, &s.first, 1);
+    (void)subscribe(&s.first, "mine", 1, 0);
     for (uint16_t i = 1; i <= 3; i++)
-        peer_publish(&from, "t", "x", 1, false, i);
-    peer_publish(&from, "mine", "x", 1, false, 4);
-    peer_publish(&from, "t", "waits", 1, false, 5);
-    peer_ack(&first, MQTT_PUBACK, peer_next_publish(&first).packet_id, 0);
-    peer_online(&second, &r, MQTT_V5, "second");
-    (void)subscribe(&second, "$share/g/t", 1, 0);
-    peer_drop(&first);
-    rig_seconds(&r, 499);
-    assert_true(peer_quiet(&second));
-    rig_seconds(&r, 2);
-    assert_int_equal(r.broker->sessions.count, 2);
-    assert_int_equal(count_publishes(&second), 3); /* two in flight and one that waited */
-    peer_drop(&second);
-    peer_drop(&from);
-    rig_close(&r);
+        peer_publish(&s.from, "t", "x", 1, false, i);
+    peer_publish(&s.from, "mine", "x", 1, false, 4);
+    peer_publish(&s.from, "t", "waits", 1, false, 5);
+    peer_ack(&s.first, MQTT_PUBACK, peer_next_publish(&s.first).packet_id, 0);
+    join(&s, &s.second, 1);
+    peer_drop(&s.first);
+    rig_seconds(&s.r, 499);
+    assert_true(peer_quiet(&s.second));
+    rig_seconds(&s.r, 2);
+    assert_int_equal(s.r.broker->sessions.count, 2);
+    assert_int_equal(count_publishes(&s.second), 3); /* two in flight and one that waited */
+    scene_close(&s);
 }
 
 /* [MQTT-4.8.2-4] completed with the session, [MQTT-4.8.2-5] never begun with another. */
 static void qos2_stays_with_its_session(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer first, second, from;
-    rig_open(&r, NULL);
-    peer_online(&from, &r, MQTT_V5, "from");
-    online_durable(&first, &r, "first");
-    (void)subscribe(&first, "$share/g/t", 2, 0);
-    peer_publish(&from, "t", "recorded", 2, false, 1);
-    peer_publish(&from, "t", "sent", 2, false, 2);
-    uint16_t recorded = peer_next_publish(&first).packet_id;
-    uint16_t sent = peer_next_publish(&first).packet_id;
-    peer_ack(&first, MQTT_PUBREC, recorded, 0);
-    (void)peer_next_ack(&first, MQTT_PUBREL, NULL);
-    peer_online(&second, &r, MQTT_V5, "second");
-    (void)subscribe(&second, "$share/g/t", 2, 0);
-    peer_drop(&first);
-    online_durable(&first, &r, "first");
-    assert_int_equal(peer_next_ack(&first, MQTT_PUBREL, NULL), recorded);
-    struct mqtt_publish again = peer_next_publish(&first);
+    struct scene s;
+    scene_open(&s, MQTT_V5);
+    join_durable(&s, &s.first, 2);
+    peer_publish(&s.from, "t", "recorded", 2, false, 1);
+    peer_publish(&s.from, "t", "sent", 2, false, 2);
+    uint16_t recorded = peer_next_publish(&s.first).packet_id;
+    uint16_t sent = peer_next_publish(&s.first).packet_id;
+    peer_ack(&s.first, MQTT_PUBREC, recorded, 0);
+    (void)peer_next_ack(&s.first, MQTT_PUBREL, NULL);
+    join(&s, &s.second, 2);
+    peer_drop(&s.first);
+    online_durable(&s.first, &s.r, "first");
+    assert_int_equal(peer_next_ack(&s.first, MQTT_PUBREL, NULL), recorded);
+    struct mqtt_publish again = peer_next_publish(&s.first);
     assert_int_equal(again.packet_id, sent);
     assert_true(again.dup);
-    peer_drop(&first);
-    rig_seconds(&r, 501);
-    assert_int_equal(r.broker->sessions.count, 2);
-    assert_true(peer_quiet(&second));
-    peer_drop(&second);
-    peer_drop(&from);
-    rig_close(&r);
+    peer_drop(&s.first);
+    rig_seconds(&s.r, 501);
+    assert_int_equal(s.r.broker->sessions.count, 2);
+    assert_true(peer_quiet(&s.second));
+    scene_close(&s);
 }
 
 /* [MQTT-4.8.2-6]: a refusal is the end of it. */
 static void refused_messages_are_not_tried_elsewhere(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer first, second, from;
-    rig_open(&r, NULL);
-    peer_online(&from, &r, MQTT_V5, "from");
-    peer_online(&first, &r, MQTT_V5, "first");
-    (void)subscribe(&first, "$share/g/t", 2, 0);
-    peer_publish(&from, "t", "x", 1, false, 1);
-    peer_publish(&from, "t", "x", 2, false, 2);
-    peer_online(&second, &r, MQTT_V5, "second");
-    (void)subscribe(&second, "$share/g/t", 2, 0);
-    peer_ack(&first, MQTT_PUBACK, peer_next_publish(&first).packet_id, MQTT_RC_QUOTA_EXCEEDED);
-    peer_ack(&first, MQTT_PUBREC, peer_next_publish(&first).packet_id, MQTT_RC_QUOTA_EXCEEDED);
-    assert_int_equal(first.client.session->window_open, 0);
-    peer_drop(&first);
-    assert_true(peer_quiet(&second));
-    peer_drop(&second);
-    peer_drop(&from);
-    rig_close(&r);
+    struct scene s;
+    scene_open(&s, MQTT_V5);
+    join(&s, &s.first, 2);
+    peer_publish(&s.from, "t", "x", 1, false, 1);
+    peer_publish(&s.from, "t", "x", 2, false, 2);
+    join(&s, &s.second, 2);
+    peer_ack(&s.first, MQTT_PUBACK, peer_next_publish(&s.first).packet_id, MQTT_RC_QUOTA_EXCEEDED);
+    peer_ack(&s.first, MQTT_PUBREC, peer_next_publish(&s.first).packet_id, MQTT_RC_QUOTA_EXCEEDED);
+    assert_int_equal(s.first.client.session->window_open, 0);
+    peer_drop(&s.first);
+    assert_true(peer_quiet(&s.second));
+    scene_close(&s);
 }
 
 /* The last members all go in the middle of routing: the group outlives the route, not the turn. */
 static void a_group_may_end_while_it_is_served(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer p, from;
-    rig_open(&r, NULL);
-    peer_online(&from, &r, MQTT_V311, "from");
-    peer_online(&p, &r, MQTT_V5, "p");
-    (void)subscribe(&p, "$share/g/t", 1, 0);
-    peer_publish(&from, "t", "x", 1, false, 1);
-    assert_int_equal(count_publishes(&p), 1);
-    peer_drop(&p); /* what it had finds nobody */
-    assert_int_equal(r.broker->subs.groups.count, 0);
-    assert_null(r.broker->subs.ended_groups);
-    peer_publish(&from, "t", "x", 1, false, 2);
-    peer_drop(&from);
-    rig_close(&r);
+    struct scene s;
+    scene_open(&s, MQTT_V311);
+    join(&s, &s.first, 1);
+    peer_publish(&s.from, "t", "x", 1, false, 1);
+    assert_int_equal(count_publishes(&s.first), 1);
+    peer_drop(&s.first); /* what it had finds nobody */
+    assert_int_equal(s.r.broker->subs.groups.count, 0);
+    assert_null(s.r.broker->subs.ended_groups);
+    peer_publish(&s.from, "t", "x", 1, false, 2);
+    scene_close(&s);
 }
 
 /* ---- the cache of answers ---- */
@@ -448,43 +445,37 @@ static void a_group_may_end_while_it_is_served(void **state)
 static void answers_outlive_changes_that_do_not_touch_them(void **state)
 {
     (void)state;
-    struct rig r;
-    struct peer p, q, from;
-    rig_open(&r, NULL);
-    peer_online(&from, &r, MQTT_V311, "from");
-    peer_online(&p, &r, MQTT_V5, "p");
-    peer_online(&q, &r, MQTT_V5, "q");
-    (void)subscribe(&p, "$share/g/t", 0, 0);
-    peer_publish(&from, "t", "x", 0, false, 0);
-    const struct topic_entry *e = subs_lookup(&r.broker->subs, sl_str("t"));
-    uint64_t pass = r.broker->subs.pass;
-    (void)subscribe(&q, "$share/g/t", 0, 0);
-    (void)subscribe(&q, "other/#", 0, 0);
-    (void)unsubscribe(&q, "other/#");
-    assert_ptr_equal(subs_lookup(&r.broker->subs, sl_str("t")), e);
-    assert_int_equal(r.broker->subs.pass, pass); /* not made again */
+    struct scene s;
+    scene_open(&s, MQTT_V311);
+    join(&s, &s.first, 0);
+    peer_online(&s.second, &s.r, MQTT_V5, "second");
+    peer_publish(&s.from, "t", "x", 0, false, 0);
+    const struct topic_entry *e = subs_lookup(&s.r.broker->subs, sl_str("t"));
+    uint64_t pass = s.r.broker->subs.pass;
+    (void)subscribe(&s.second, "$share/g/t", 0, 0);
+    (void)subscribe(&s.second, "other/#", 0, 0);
+    (void)unsubscribe(&s.second, "other/#");
+    assert_ptr_equal(subs_lookup(&s.r.broker->subs, sl_str("t")), e);
+    assert_int_equal(s.r.broker->subs.pass, pass); /* not made again */
     for (int i = 0; i < 4; i++)
-        peer_publish(&from, "t", "x", 0, false, 0);
-    assert_int_equal(count_publishes(&p), 3);
-    assert_int_equal(count_publishes(&q), 2);
-    (void)subscribe(&q, "+", 0, 0);
-    (void)subs_lookup(&r.broker->subs, sl_str("t"));
-    assert_int_equal(r.broker->subs.pass, pass + 1);
+        peer_publish(&s.from, "t", "x", 0, false, 0);
+    assert_int_equal(count_publishes(&s.first), 3);
+    assert_int_equal(count_publishes(&s.second), 2);
+    (void)subscribe(&s.second, "+", 0, 0);
+    (void)subs_lookup(&s.r.broker->subs, sl_str("t"));
+    assert_int_equal(s.r.broker->subs.pass, pass + 1);
     for (int i = 0; i < SUBS_CHANGES + 1; i++) { /* more than are remembered */
-        (void)subscribe(&q, "other/#", (uint8_t)(i % 2), 0);
+        (void)subscribe(&s.second, "other/#", (uint8_t)(i % 2), 0);
     }
-    (void)subs_lookup(&r.broker->subs, sl_str("t"));
-    assert_int_equal(r.broker->subs.pass, pass + 2);
+    (void)subs_lookup(&s.r.broker->subs, sl_str("t"));
+    assert_int_equal(s.r.broker->subs.pass, pass + 2);
     char filter[SUBS_CHANGE_BYTES + 2];
     memset(filter, 'f', sizeof filter);
     filter[sizeof filter - 1] = '\0'; /* longer than is remembered */
-    (void)subscribe(&q, filter, 0, 0);
-    (void)subs_lookup(&r.broker->subs, sl_str("t"));
-    assert_int_equal(r.broker->subs.pass, pass + 3);
-    peer_drop(&p);
-    peer_drop(&q);
-    peer_drop(&from);
-    rig_close(&r);
+    (void)subscribe(&s.second, filter, 0, 0);
+    (void)subs_lookup(&s.r.broker->subs, sl_str("t"));
+    assert_int_equal(s.r.broker->subs.pass, pass + 3);
+    scene_close(&s);
 }
 
 int main(void)
