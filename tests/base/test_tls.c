@@ -2,6 +2,8 @@
  * two buffers in memory. */
 #include "tls_pair.h"
 
+#include "rows.h"
+
 static const struct case_row {
     const char *name;
     struct side client;
@@ -335,9 +337,6 @@ int main(void)
 {
     static struct CMUnitTest tests[SL_ARRAY_LEN(cases)];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
-                                          .test_func = handshake,
-                                          .initial_state = (void *)(uintptr_t)&cases[i] };
+    n += ROWS_OF(tests + n, cases, handshake);
     return cmocka_run_group_tests_name("tls", tests, tls_pair_make_certs, tls_pair_remove_certs);
 }

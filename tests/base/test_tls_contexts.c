@@ -4,6 +4,8 @@
 
 #include "tls_internal.h"
 
+#include "rows.h"
+
 #include <stdlib.h>
 
 /* ---- contexts ---- */
@@ -212,10 +214,7 @@ int main(void)
     static struct CMUnitTest
         tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(contexts) + SL_ARRAY_LEN(extensions)];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(contexts); i++)
-        tests[n++] = (struct CMUnitTest){ .name = contexts[i].name,
-                                          .test_func = makes_context,
-                                          .initial_state = (void *)(uintptr_t)&contexts[i] };
+    n += ROWS_OF(tests + n, contexts, makes_context);
     for (size_t i = 0; i < SL_ARRAY_LEN(extensions); i++)
         tests[n++] = (struct CMUnitTest){ .name = extensions[i].name,
                                           .test_func = reads_extension,

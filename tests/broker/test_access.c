@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#include "rows.h"
+
 #define LIST(...)                                                                                  \
     (const char *const[])                                                                          \
     {                                                                                              \
@@ -487,10 +489,7 @@ int main(void)
     };
     struct CMUnitTest tests[SL_ARRAY_LEN(sub_cases) + SL_ARRAY_LEN(others)];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(sub_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = sub_cases[i].name,
-                                          .test_func = subscribe_is_checked,
-                                          .initial_state = (void *)(uintptr_t)&sub_cases[i] };
+    n += ROWS_OF(tests + n, sub_cases, subscribe_is_checked);
     for (size_t i = 0; i < SL_ARRAY_LEN(others); i++)
         tests[n++] = others[i];
     return _cmocka_run_group_tests("access", tests, n, NULL, NULL);

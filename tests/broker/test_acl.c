@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 #include "broker/acl.h"
 
 #include "base/topic.h"
@@ -314,18 +316,9 @@ int main(void)
     enum { ROWS = SL_ARRAY_LEN(fits_cases) + SL_ARRAY_LEN(user_cases) + SL_ARRAY_LEN(may_cases) };
     struct CMUnitTest tests[ROWS + 4];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(fits_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = fits_cases[i].name,
-                                          .test_func = fits,
-                                          .initial_state = (void *)(uintptr_t)&fits_cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(user_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = user_cases[i].name,
-                                          .test_func = user_fits,
-                                          .initial_state = (void *)(uintptr_t)&user_cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(may_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = may_cases[i].name,
-                                          .test_func = may,
-                                          .initial_state = (void *)(uintptr_t)&may_cases[i] };
+    n += ROWS_OF(tests + n, fits_cases, fits);
+    n += ROWS_OF(tests + n, user_cases, user_fits);
+    n += ROWS_OF(tests + n, may_cases, may);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(remembers_by_topic);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(another_list_takes_over);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(knows_its_user);

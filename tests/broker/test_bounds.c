@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#include "rows.h"
+
 #include <stdlib.h>
 
 static uint64_t drops(struct rig *r, enum broker_drop d)
@@ -482,10 +484,7 @@ int main(void)
 {
     struct CMUnitTest tests[64];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(ack_floods); i++)
-        tests[n++] = (struct CMUnitTest){ .name = ack_floods[i].name,
-                                          .test_func = waiting_acknowledgements_are_bounded,
-                                          .initial_state = (void *)&ack_floods[i] };
+    n += ROWS_OF(tests + n, ack_floods, waiting_acknowledgements_are_bounded);
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(no_route_begins_inside_another),
         cmocka_unit_test(held_input_is_not_silence),

@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#include "rows.h"
+
 static uint8_t connack(struct peer *p, bool *ret_present)
 {
     struct mqtt_connack a;
@@ -364,13 +366,7 @@ int main(void)
         tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(connect_cases) + SL_ARRAY_LEN(will_cases)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(connect_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = connect_cases[i].name,
-                                          .test_func = connects,
-                                          .initial_state = (void *)&connect_cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(will_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = will_cases[i].name,
-                                          .test_func = wills,
-                                          .initial_state = (void *)&will_cases[i] };
+    n += ROWS_OF(tests + n, connect_cases, connects);
+    n += ROWS_OF(tests + n, will_cases, wills);
     return _cmocka_run_group_tests("broker", tests, n, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#include "rows.h"
+
 #include <string.h>
 
 /* ---- delivery ---- */
@@ -270,9 +272,6 @@ int main(void)
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(qos_cases)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(qos_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = qos_cases[i].name,
-                                          .test_func = delivers,
-                                          .initial_state = (void *)&qos_cases[i] };
+    n += ROWS_OF(tests + n, qos_cases, delivers);
     return _cmocka_run_group_tests("delivery", tests, n, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 
 #include "wire.h"
 
+#include "rows.h"
+
 #include <arpa/inet.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -382,10 +384,7 @@ int main(void)
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-    for (size_t i = 0; i < SL_ARRAY_LEN(host_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = host_cases[i].name,
-                                          .test_func = hosts,
-                                          .initial_state = (void *)(uintptr_t)&host_cases[i] };
+    n += ROWS_OF(tests + n, host_cases, hosts);
     for (size_t i = 0; i < SL_ARRAY_LEN(others); i++)
         tests[n++] = others[i];
     return _cmocka_run_group_tests("connections", tests, n, NULL, NULL);

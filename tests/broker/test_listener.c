@@ -9,6 +9,8 @@
 
 #include "listener_rig.h"
 
+#include "rows.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -327,10 +329,7 @@ int main(void)
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(tls_refusals)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(tls_refusals); i++)
-        tests[n++] = (struct CMUnitTest){ .name = tls_refusals[i].name,
-                                          .test_func = tls_refuses,
-                                          .initial_state = (void *)&tls_refusals[i] };
+    n += ROWS_OF(tests + n, tls_refusals, tls_refuses);
     return _cmocka_run_group_tests("listener", tests, n, tls_pair_make_certs,
                                    tls_pair_remove_certs);
 }

@@ -10,6 +10,8 @@
 
 #include "listener_rig.h"
 
+#include "rows.h"
+
 #include "base/log.h"
 
 #include <malloc.h>
@@ -373,10 +375,7 @@ int main(void)
     };
     static struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(rubbish)];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(rubbish); i++)
-        tests[n++] = (struct CMUnitTest){ .name = rubbish[i].name,
-                                          .test_func = rubbish_is_refused,
-                                          .initial_state = (void *)(uintptr_t)&rubbish[i] };
+    n += ROWS_OF(tests + n, rubbish, rubbish_is_refused);
     for (size_t i = 0; i < SL_ARRAY_LEN(plain); i++)
         tests[n++] = plain[i];
     return cmocka_run_group_tests_name("listener_tls", tests, tls_pair_make_certs,

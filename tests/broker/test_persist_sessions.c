@@ -8,6 +8,8 @@
 
 #include "durable_rig.h"
 
+#include "rows.h"
+
 /* ---- sessions ---- */
 
 static void subscriptions_are_promised(void **state)
@@ -358,17 +360,8 @@ int main(void)
                             SL_ARRAY_LEN(will_cases) + SL_ARRAY_LEN(user_cases)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(expiry_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = expiry_cases[i].name,
-                                          .test_func = session_expiry,
-                                          .initial_state = (void *)&expiry_cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(will_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = will_cases[i].name,
-                                          .test_func = wills_survive,
-                                          .initial_state = (void *)&will_cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(user_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = user_cases[i].name,
-                                          .test_func = sessions_keep_their_users,
-                                          .initial_state = (void *)&user_cases[i] };
+    n += ROWS_OF(tests + n, expiry_cases, session_expiry);
+    n += ROWS_OF(tests + n, will_cases, wills_survive);
+    n += ROWS_OF(tests + n, user_cases, sessions_keep_their_users);
     return _cmocka_run_group_tests("persist sessions", tests, n, NULL, NULL);
 }

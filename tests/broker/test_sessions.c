@@ -9,6 +9,8 @@
 
 #include "peer.h"
 
+#include "rows.h"
+
 /* Version 5, session kept for 500 s; receive_max and max_packet 0: not said. */
 static void connect_limited(struct peer *p, struct rig *r, uint16_t receive_max,
                             uint32_t max_packet)
@@ -299,10 +301,7 @@ int main(void)
 {
     struct CMUnitTest tests[32];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(goodbyes); i++)
-        tests[n++] = (struct CMUnitTest){ .name = goodbyes[i].name,
-                                          .test_func = goodbye,
-                                          .initial_state = (void *)&goodbyes[i] };
+    n += ROWS_OF(tests + n, goodbyes, goodbye);
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(resending_keeps_receive_maximum),
         cmocka_unit_test(too_large_to_send_again_is_done_with),

@@ -10,6 +10,8 @@
 #include "peer.h"
 #include "share.h"
 
+#include "rows.h"
+
 /* ---- the text of a subscription ---- */
 
 static const struct split_case {
@@ -482,10 +484,7 @@ int main(void)
 {
     struct CMUnitTest tests[64];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(split_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = split_cases[i].text,
-                                          .test_func = splits,
-                                          .initial_state = (void *)&split_cases[i] };
+    n += ROWS_OF(tests + n, split_cases, splits);
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(connack_says_available),
         cmocka_unit_test(what_is_no_share_is_refused),

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 #define TEN_MISTAKES                                                                               \
     "{\n"                                                                                          \
     "  \"gateway\": { \"id\": \"barn/01\" },\n"                                                    \
@@ -136,9 +138,6 @@ int main(void)
     struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 2] = { cmocka_unit_test(file_not_there),
                                                          cmocka_unit_test(wrong_usage) };
     size_t n = 2;
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
-                                          .test_func = prints_every_problem,
-                                          .initial_state = (void *)(uintptr_t)&cases[i] };
+    n += ROWS_OF(tests + n, cases, prints_every_problem);
     return _cmocka_run_group_tests("sluice check", tests, n, NULL, tear_down);
 }

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 /* text: a rule; begin: what the problem's line begins with, at is the mistake's text in the file.
  */
 static const struct place_case {
@@ -153,9 +155,6 @@ int main(void)
                                                          cmocka_unit_test(problems_are_sorted),
                                                          cmocka_unit_test(examples_compile) };
     size_t n = 3;
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
-                                          .test_func = points_at_the_mistake,
-                                          .initial_state = (void *)(uintptr_t)&cases[i] };
+    n += ROWS_OF(tests + n, cases, points_at_the_mistake);
     return _cmocka_run_group_tests("rules of a configuration", tests, n, set_up, tear_down);
 }

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 static struct config *parse(const char *text)
 {
     struct config *c = NULL;
@@ -461,14 +463,8 @@ int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(choices) + SL_ARRAY_LEN(outsides)];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(choices); i++)
-        tests[n++] = (struct CMUnitTest){ .name = choices[i].name,
-                                          .test_func = choice_follows,
-                                          .initial_state = (void *)(uintptr_t)&choices[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(outsides); i++)
-        tests[n++] = (struct CMUnitTest){ .name = outsides[i].name,
-                                          .test_func = comes_from_outside,
-                                          .initial_state = (void *)(uintptr_t)&outsides[i] };
+    n += ROWS_OF(tests + n, choices, choice_follows);
+    n += ROWS_OF(tests + n, outsides, comes_from_outside);
     for (size_t i = 0; i < SL_ARRAY_LEN(plain); i++)
         tests[n++] = plain[i];
     return _cmocka_run_group_tests("values", tests, n, set_up, tear_down);

@@ -3,6 +3,7 @@
 #include "cert_watch.h"
 #include "events.h"
 
+#include "rows.h"
 #include "testing.h"
 
 #include <setjmp.h>
@@ -308,13 +309,7 @@ int main(void)
     size_t n = 0;
     for (size_t i = 0; i < SL_ARRAY_LEN(plain); i++)
         tests[n++] = plain[i];
-    for (size_t i = 0; i < SL_ARRAY_LEN(losses); i++)
-        tests[n++] = (struct CMUnitTest){ .name = losses[i].name,
-                                          .test_func = a_loss_keeps_the_old,
-                                          .initial_state = (void *)(uintptr_t)&losses[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(ends); i++)
-        tests[n++] = (struct CMUnitTest){ .name = ends[i].name,
-                                          .test_func = warns_once_a_day,
-                                          .initial_state = (void *)(uintptr_t)&ends[i] };
+    n += ROWS_OF(tests + n, losses, a_loss_keeps_the_old);
+    n += ROWS_OF(tests + n, ends, warns_once_a_day);
     return cmocka_run_group_tests_name("cert_watch", tests, set_up, tear_down);
 }

@@ -17,6 +17,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "rows.h"
+
 struct asker {
     struct gateway_rig *r;
     int fd;
@@ -382,9 +384,6 @@ int main(void)
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(request_cases)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(request_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = request_cases[i].name,
-                                          .test_func = asks,
-                                          .initial_state = (void *)&request_cases[i] };
+    n += ROWS_OF(tests + n, request_cases, asks);
     return _cmocka_run_group_tests("control", tests, n, NULL, NULL);
 }

@@ -8,6 +8,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "rows.h"
+
 static void online(struct peer *p, struct gateway_rig *r, enum mqtt_version v, const char *id)
 {
     peer_open(p, &r->broker, v);
@@ -476,13 +478,7 @@ int main(void)
         tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(failure_cases) + SL_ARRAY_LEN(bad_rule_cases)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(failure_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = failure_cases[i].name,
-                                          .test_func = fails,
-                                          .initial_state = (void *)&failure_cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(bad_rule_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = bad_rule_cases[i].name,
-                                          .test_func = bad_rules_change_nothing,
-                                          .initial_state = (void *)&bad_rule_cases[i] };
+    n += ROWS_OF(tests + n, failure_cases, fails);
+    n += ROWS_OF(tests + n, bad_rule_cases, bad_rules_change_nothing);
     return _cmocka_run_group_tests("engine", tests, n, NULL, NULL);
 }

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 /* ---- ports ---- */
 
 static int bound(const char *ip, uint16_t port, bool listening)
@@ -198,9 +200,6 @@ int main(void)
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(cases)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
-                                          .test_func = reloads,
-                                          .initial_state = (void *)&cases[i] };
+    n += ROWS_OF(tests + n, cases, reloads);
     return _cmocka_run_group_tests("listeners", tests, n, NULL, NULL);
 }

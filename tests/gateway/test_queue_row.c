@@ -8,6 +8,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "rows.h"
+
 #define BYTES(s)                                                                                   \
     {                                                                                              \
         (const uint8_t *)(s), sizeof(s) - 1                                                        \
@@ -197,13 +199,7 @@ int main(void)
         tests[n++] = (struct CMUnitTest){ .name = "strict JSON",
                                           .test_func = strict_json,
                                           .initial_state = (void *)&json_cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].name,
-                                          .test_func = makes,
-                                          .initial_state = (void *)&cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(full_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = full_cases[i].name,
-                                          .test_func = makes_full,
-                                          .initial_state = (void *)&full_cases[i] };
+    n += ROWS_OF(tests + n, cases, makes);
+    n += ROWS_OF(tests + n, full_cases, makes_full);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
+#include "rows.h"
+
 #define CLIENT "q\"uote\\b<i>\xc3\xa9"
 #define TOPIC  "in/\"\\\xc3\xa9<b>"
 
@@ -381,9 +383,6 @@ int main(void)
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(list_cases)];
     size_t n = SL_ARRAY_LEN(plain);
     memcpy(tests, plain, sizeof plain);
-    for (size_t i = 0; i < SL_ARRAY_LEN(list_cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = list_cases[i].name,
-                                          .test_func = lists,
-                                          .initial_state = (void *)&list_cases[i] };
+    n += ROWS_OF(tests + n, list_cases, lists);
     return _cmocka_run_group_tests("status", tests, n, NULL, NULL);
 }

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 #include "base/macros.h"
 
 #include <stdlib.h>
@@ -129,14 +131,8 @@ int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(accepted) + SL_ARRAY_LEN(refused) + 1];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(accepted); i++)
-        tests[n++] = (struct CMUnitTest){ .name = accepted[i].name,
-                                          .test_func = accepts,
-                                          .initial_state = (void *)(uintptr_t)&accepted[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(refused); i++)
-        tests[n++] = (struct CMUnitTest){ .name = refused[i].name,
-                                          .test_func = refuses,
-                                          .initial_state = (void *)(uintptr_t)&refused[i] };
+    n += ROWS_OF(tests + n, accepted, accepts);
+    n += ROWS_OF(tests + n, refused, refuses);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(bounds_length);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 #include "base/macros.h"
 
 #include <stdio.h>
@@ -102,9 +104,6 @@ static void debounces(void **state)
 int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(cases)];
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[i] = (struct CMUnitTest){ .name = cases[i].name,
-                                        .test_func = debounces,
-                                        .initial_state = (void *)(uintptr_t)&cases[i] };
+    (void)ROWS_OF(tests, cases, debounces);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

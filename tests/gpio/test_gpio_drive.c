@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "rows.h"
+
 #include "base/macros.h"
 
 /* A command, or with 't' the timer. value: state, millihertz or milliseconds. */
@@ -126,9 +128,6 @@ static void drives(void **state)
 int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(cases)];
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[i] = (struct CMUnitTest){ .name = cases[i].name,
-                                        .test_func = drives,
-                                        .initial_state = (void *)(uintptr_t)&cases[i] };
+    (void)ROWS_OF(tests, cases, drives);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

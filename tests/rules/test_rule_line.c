@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+
+#include "rows.h"
 /* clang-format on */
 
 static const struct line_case {
@@ -82,10 +84,7 @@ static void written(void **state)
 int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 1];
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[i] = (struct CMUnitTest){ .name = cases[i].line,
-                                        .test_func = line,
-                                        .initial_state = (void *)(uintptr_t)&cases[i] };
+    (void)ROWS_OF(tests, cases, line);
     tests[SL_ARRAY_LEN(cases)] = (struct CMUnitTest)cmocka_unit_test(written);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

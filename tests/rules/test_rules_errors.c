@@ -1,6 +1,8 @@
 /* What rule_compile() refuses, where it says the mistake is, and with which words. */
 #include "rule_check.h"
 
+#include "rows.h"
+
 static const struct error_case {
     const char *sql;
     enum sl_code code;
@@ -225,14 +227,8 @@ int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(cases) + SL_ARRAY_LEN(bounds) + 1];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].sql,
-                                          .test_func = refusal,
-                                          .initial_state = (void *)(uintptr_t)&cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(bounds); i++)
-        tests[n++] = (struct CMUnitTest){ .name = bounds[i].name,
-                                          .test_func = bound,
-                                          .initial_state = (void *)(uintptr_t)&bounds[i] };
+    n += ROWS_OF(tests + n, cases, refusal);
+    n += ROWS_OF(tests + n, bounds, bound);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_long_chain_of_alternatives_is_fine);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

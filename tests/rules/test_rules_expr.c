@@ -2,6 +2,8 @@
  * operator and function tables; "U" is Undefined. */
 #include "rule_check.h"
 
+#include "rows.h"
+
 static const char payload[] =
     "{\"nul\":null,\"t\":true,\"f\":false,\"i\":7,\"d\":2.5,\"s\":\"abc\",\"num\":\"5\","
     "\"a\":[1,2],\"o\":{\"x\":1,\"y\":{\"z\":\"deep\"}},\"big\":9007199254740993,"
@@ -505,14 +507,8 @@ int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(cases) + SL_ARRAY_LEN(matrix) + 2];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].expr,
-                                          .test_func = expression,
-                                          .initial_state = (void *)(uintptr_t)&cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(matrix); i++)
-        tests[n++] = (struct CMUnitTest){ .name = matrix[i].op,
-                                          .test_func = operator_types,
-                                          .initial_state = (void *)(uintptr_t)&matrix[i] };
+    n += ROWS_OF(tests + n, cases, expression);
+    n += ROWS_OF(tests + n, matrix, operator_types);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(basic_ingest_prefix_is_not_part_of_the_topic);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(client_without_a_name);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* Whole statements: what SELECT makes, what WHERE keeps, and payloads of every kind. */
 #include "rule_check.h"
 
+#include "rows.h"
+
 #define P1                                                                                         \
     "{\"id\":\"s1\",\"t\":21.5,\"h\":40,\"ok\":true,\"tags\":[\"a\",\"b\"],"                       \
     "\"pos\":{\"lat\":1.5,\"lon\":2.5},\"n\":null,\"txt\":\"7\"}"
@@ -326,10 +328,7 @@ int main(void)
     };
     struct CMUnitTest tests[SL_ARRAY_LEN(cases) + SL_ARRAY_LEN(others)];
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(cases); i++)
-        tests[n++] = (struct CMUnitTest){ .name = cases[i].sql,
-                                          .test_func = statement,
-                                          .initial_state = (void *)(uintptr_t)&cases[i] };
+    n += ROWS_OF(tests + n, cases, statement);
     memcpy(tests + n, others, sizeof others);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

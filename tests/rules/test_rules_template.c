@@ -1,6 +1,8 @@
 /* Topic templates: what they render, what they refuse. */
 #include "rule_check.h"
 
+#include "rows.h"
+
 static const char payload[] = "{\"room\":\"kitchen\",\"n\":4,\"d\":2.5,\"b\":true,\"nul\":null,"
                               "\"arr\":[1],\"pos\":{\"floor\":\"2\"},\"slash\":\"a/b\","
                               "\"plus\":\"a+\",\"dollar\":\"$SYS\",\"empty\":\"\",\"a-b\":1}";
@@ -128,10 +130,7 @@ int main(void)
         tests[n++] = (struct CMUnitTest){ .name = cases[i].text,
                                           .test_func = render,
                                           .initial_state = (void *)(uintptr_t)&cases[i] };
-    for (size_t i = 0; i < SL_ARRAY_LEN(refusals); i++)
-        tests[n++] = (struct CMUnitTest){ .name = refusals[i].text,
-                                          .test_func = refuse,
-                                          .initial_state = (void *)(uintptr_t)&refusals[i] };
+    n += ROWS_OF(tests + n, refusals, refuse);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(many_parts_are_refused);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

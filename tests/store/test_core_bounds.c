@@ -8,6 +8,8 @@
 
 #include "rig.h"
 
+#include "rows.h"
+
 struct full_case {
     const char *name;
     enum outbox_when_full when_full;
@@ -188,10 +190,7 @@ int main(void)
         cmocka_unit_test(a_brief_one_behind_a_long_one_is_never_sent_late),
     };
     struct CMUnitTest full[SL_ARRAY_LEN(full_cases)] = { 0 };
-    for (size_t i = 0; i < SL_ARRAY_LEN(full_cases); i++)
-        full[i] = (struct CMUnitTest){ .name = full_cases[i].name,
-                                       .test_func = when_full,
-                                       .initial_state = (void *)(uintptr_t)&full_cases[i] };
+    (void)ROWS_OF(full, full_cases, when_full);
     int failed = cmocka_run_group_tests_name("bounds of the core", tests, NULL, NULL);
     return failed + cmocka_run_group_tests_name("when full", full, NULL, NULL);
 }

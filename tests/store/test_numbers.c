@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "numbers.h"
 
+#include "rows.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -124,10 +126,7 @@ int main(void)
 {
     struct CMUnitTest tests[SL_ARRAY_LEN(readings) + 4] = { 0 };
     size_t n = 0;
-    for (size_t i = 0; i < SL_ARRAY_LEN(readings); i++)
-        tests[n++] = (struct CMUnitTest){ .name = readings[i].name,
-                                          .test_func = reads,
-                                          .initial_state = (void *)(uintptr_t)&readings[i] };
+    n += ROWS_OF(tests + n, readings, reads);
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(nothing_is_there),
         cmocka_unit_test(too_large_to_be_ours),

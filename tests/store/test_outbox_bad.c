@@ -9,6 +9,8 @@
 #include "harm.h"
 #include "outbox_rig.h"
 
+#include "rows.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -253,10 +255,7 @@ int main(void)
         cmocka_unit_test(pages_that_rot_while_it_runs),
     };
     struct CMUnitTest bad[SL_ARRAY_LEN(bad_cases)] = { 0 };
-    for (size_t i = 0; i < SL_ARRAY_LEN(bad_cases); i++)
-        bad[i] = (struct CMUnitTest){ .name = bad_cases[i].name,
-                                      .test_func = bad_databases_are_set_aside,
-                                      .initial_state = (void *)(uintptr_t)&bad_cases[i] };
+    (void)ROWS_OF(bad, bad_cases, bad_databases_are_set_aside);
     int failed = cmocka_run_group_tests_name("outbox and bad databases", tests, NULL, NULL);
     return failed + cmocka_run_group_tests_name("bad databases", bad, NULL, NULL);
 }
