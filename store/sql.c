@@ -133,10 +133,12 @@ static int on_log_grown(void *ctx, sqlite3 *handle, const char *name, int pages)
 }
 
 /* Pages are allocated as they are needed instead of twenty at a time: an idle gateway uses three.
- * Only before the first connection; later it is refused, and was done already. */
-static void spare_pages(void)
+ * Nor is memory counted, for which each allocation would take a lock. Only before the first
+ * connection; later it is refused, and was done already. */
+static void spare_memory(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
 enum sl_code sql_connect(struct sql *s, const char *path, int flags, struct sl_err *err)
@@ -144,7 +146,7 @@ enum sl_code sql_connect(struct sql *s, const char *path, int flags, struct sl_e
     *s = (struct sql){ .path = strdup(path) };
     if (!s->path)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
-    spare_pages();
+    spare_memory();
     int rc = sqlite3_open_v2(path, &s->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (!s->handle)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
