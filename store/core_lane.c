@@ -82,11 +82,13 @@ void core_forget_row(struct core *c, enum outbox_lane lane, uint64_t number, uin
 {
     if (!ranges_add(&c->gone, (struct disk_range){ number, number, lane }))
         return;
+    struct lane *l = &c->lane[lane];
     if (counted) {
-        c->lane[lane].forget++;
-        c->lane[lane].forget_bytes += bytes;
+        l->forget++;
+        l->forget_bytes += bytes;
     }
-    core_forget_soon(c, FORGET_MS);
+    uint64_t under_way = c->group.out ? c->group.forgot[lane] : 0;
+    core_forget_soon(c, l->forget - under_way < FORGET_ROWS ? FORGET_MS : 0);
 }
 
 void core_call_safe(struct core *c, struct entry *e, enum sl_code result)

@@ -16,7 +16,8 @@
 #define GROUP_BYTES_MAX     ((uint64_t)4 * 1024 * 1024)
 #define LETTERS_AT_ONCE     64   /* dead letters in one commit */
 #define LETTERS_WAIT_MAX    256  /* dead letters that wait for one */
-#define FORGET_MS           1000 /* how long deletions may wait for a commit */
+#define FORGET_MS           1000 /* how long deletions may wait for a commit ... */
+#define FORGET_ROWS         4096 /* ... unless there are so many: reads wait behind a long one */
 #define RETRY_MS_MIN        500
 #define RETRY_MS_MAX        5000
 #define CLOSE_MS_MAX        3000

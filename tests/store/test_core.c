@@ -278,6 +278,49 @@ static void a_long_backlog_stays_on_disk(void **state)
     rig_free(&r);
 }
 
+static void ack_next(struct rig *r, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct outbox_item *item = core_take(r->core);
+        if (!item) { /* it has to be read first */
+            rig_settle(r);
+            item = core_take(r->core);
+        }
+        assert_non_null(item);
+        core_ack(r->core, item);
+    }
+}
+
+/* A commit that deletes for long keeps reads waiting, and the cloud with them. */
+static void many_deletions_do_not_wait(void **state)
+{
+    (void)state;
+    enum { MORE = 100, COUNT = 2 * FORGET_ROWS + MORE };
+    struct rig r;
+    rig_init(&r);
+    rig_start(&r);
+    for (int i = 0; i < COUNT; i++)
+        rig_must_put(&r, OUTBOX_TELEMETRY, "m", NULL);
+    rig_settle(&r);
+    core_set_link(r.core, true);
+    rig_settle(&r);
+    assert_int_equal(r.disk.rows[OUTBOX_TELEMETRY].count, COUNT);
+    ack_next(&r, FORGET_ROWS - 1);
+    rig_settle(&r);
+    assert_int_equal(r.disk.rows[OUTBOX_TELEMETRY].count, COUNT);
+    ack_next(&r, 1);
+    rig_tick(
+        &r); /* a commit is out: what is settled now waits for the next, which is not yet due */
+    ack_next(&r, 1);
+    rig_settle(&r);
+    assert_int_equal(r.disk.rows[OUTBOX_TELEMETRY].count, COUNT - FORGET_ROWS);
+    ack_next(&r, FORGET_ROWS - 1);
+    rig_settle(&r);
+    assert_int_equal(r.disk.rows[OUTBOX_TELEMETRY].count, MORE);
+    rig_check(&r);
+    rig_free(&r);
+}
+
 /* ---- ready ---- */
 
 static void count_ready(void *ctx)
@@ -370,6 +413,7 @@ int main(void)
         cmocka_unit_test(lanes_by_rank_then_first_come),
         cmocka_unit_test(returned_they_come_again_in_order),
         cmocka_unit_test(a_long_backlog_stays_on_disk),
+        cmocka_unit_test(many_deletions_do_not_wait),
         cmocka_unit_test(ready_comes_after_nothing_was_there),
         cmocka_unit_test(a_dead_letter_is_safe_once_it_is_committed),
         cmocka_unit_test(dead_while_it_is_written),
