@@ -77,7 +77,9 @@ enum sl_code sl_file_replace(const char *path, struct sl_slice content, mode_t m
     if (fd < 0)
         return sl_fail(err, SL_IO, "%s: %s", temporary, strerror(errno));
     keep_owner(fd, path);
-    enum sl_code rc = write_all(fd, content);
+    enum sl_code rc = fchmod(fd, mode) == 0 ? SL_OK : SL_IO; /* whatever the umask */
+    if (rc == SL_OK)
+        rc = write_all(fd, content);
     if (rc == SL_OK && fsync(fd) != 0)
         rc = SL_IO;
     if (rc == SL_OK && rename(temporary, path) != 0)

@@ -177,16 +177,16 @@ static int find_file(const char *name, const char *given, struct place *ret)
     return status;
 }
 
-/* A file that root has just made must be readable by the service, which is not root. */
+/* What root writes must be readable by the service, which is not root: it is made anew, and where
+ * everyone could read it before they cannot now. */
 static void give_to_service(const struct place *place)
 {
     struct stat file;
     if (geteuid() != 0 || !place->has_owner || place->owner == 0 || stat(place->path, &file) != 0 ||
-        file.st_uid != 0)
+        file.st_uid != 0 || ((file.st_mode & S_IRGRP) && file.st_gid == place->group))
         return;
     if (chown(place->path, place->owner, place->group) != 0)
-        (void)fprintf(stderr, "sluice user add: %s stays root's: %s\n", place->path,
-                      strerror(errno));
+        (void)fprintf(stderr, "sluice user: %s stays root's: %s\n", place->path, strerror(errno));
 }
 
 static int print_line(const char *name, const char *text)
@@ -201,19 +201,16 @@ static int add(const char *name, const struct place *place)
     struct line password;
     struct sl_err err;
     bool is_new = false;
-    struct stat unused;
     if (users_check_name(sl_str(name), &err) != SL_OK)
         return cli_error(CLI_FAIL, "user add", "%s", err.text);
     int status = ask_password(name, &password);
-    bool made = stat(place->path, &unused) != 0;
     if (status == CLI_GO &&
         users_set(place->path, sl_str(name), sl_bytes(password.text, password.len), &is_new, &err))
         status = cli_error(CLI_FAIL, "user add", "%s", err.text);
     crypto_wipe(&password, sizeof password);
     if (status != CLI_GO)
         return status;
-    if (made)
-        give_to_service(place);
+    give_to_service(place);
     char text[USERS_NAME_MAX + 64];
     (void)snprintf(text, sizeof text, is_new ? "added user %s" : "changed the password of %s",
                    name);
@@ -226,6 +223,7 @@ static int remove_user(const char *name, const struct place *place)
     char text[USERS_NAME_MAX + 64];
     if (users_remove(place->path, sl_str(name), &err) != SL_OK)
         return cli_error(CLI_FAIL, "user remove", "%s", err.text);
+    give_to_service(place);
     (void)snprintf(text, sizeof text, "removed user %s", name);
     return print_line("user remove", text);
 }

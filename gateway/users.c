@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 /* Used while the file has no hash to copy the form of: as slow as the hashes that we make. */
 #define DECOY_START   "$7$10000$AAAAAAAAAAAAAAAA$"
@@ -296,13 +297,22 @@ static void append_user(struct sl_buf *out, struct sl_slice name, const struct s
     sl_buf_printf(out, ":%.*s\n", SL_FMT(sl_buf_slice(hash)));
 }
 
+/* A group that was chosen to read it (0640, root:sluice) goes on reading. Where everyone could, as
+ * mosquitto_passwd leaves it, nobody has chosen anything. */
+static mode_t mode_for(const char *path)
+{
+    struct stat old;
+    bool chosen = stat(path, &old) == 0 && (old.st_mode & S_IROTH) == 0;
+    return S_IRUSR | S_IWUSR | (chosen ? old.st_mode & S_IRGRP : 0);
+}
+
 static enum sl_code replace(const char *path, const struct sl_buf *content, struct sl_err *err)
 {
     if (content->failed)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
     if (content->len > USERS_FILE_MAX)
         return sl_fail(err, SL_LIMIT, "%s: would be larger than %zu bytes", path, USERS_FILE_MAX);
-    return sl_file_replace(path, sl_buf_slice(content), 0600, err);
+    return sl_file_replace(path, sl_buf_slice(content), mode_for(path), err);
 }
 
 enum sl_code users_set(const char *path, struct sl_slice name, struct sl_slice password,

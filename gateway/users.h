@@ -43,7 +43,7 @@ bool users_verify(const struct users *u, struct sl_slice name, struct sl_slice p
 SL_NODISCARD enum sl_code users_check_name(struct sl_slice name, struct sl_err *err);
 
 /* Edit the file: the user's line is replaced or appended, every other byte stays. Written so that a
- * power cut leaves the old file or the new one; mode 0600, owner kept. users_set() makes the file
+ * power cut leaves the old file or the new one; mode 0600, owner and a group's reading kept. users_set() makes the file
  * when there is none and says in *ret_new whether the user is new; users_remove() gives SL_NOTFOUND
  * when there is no such user. */
 SL_NODISCARD enum sl_code users_set(const char *path, struct sl_slice name,

@@ -262,6 +262,39 @@ static void makes_and_appends(void **state)
     users_free(users);
 }
 
+/* Who may read it afterwards: its owner, and a group that was chosen. Not everyone. */
+static const struct mode_case {
+    const char *name;
+    mode_t before, umask, after;
+} mode_cases[] = {
+    { "a group goes on reading", 0640, 022, 0640 },
+    { "whatever the umask", 0640, 077, 0640 },
+    { "a group does not write", 0660, 0, 0640 },
+    { "what everyone could read is the owner's", 0644, 022, 0600 },
+    { "a secret stays one", 0600, 0, 0600 },
+    { "a file that could only be read can be written", 0400, 0, 0600 },
+};
+
+static void keeps_modes(void **state)
+{
+    const struct mode_case *c = *state;
+    const char *path = path_of("users");
+    struct sl_err err;
+    struct stat st;
+    bool is_new;
+    put_file(path, sl_str("alice:" HORSE "\n"));
+    assert_int_equal(chmod(path, c->before), 0);
+    mode_t mask = umask(c->umask);
+    enum sl_code set = users_set(path, sl_str("x"), sl_str("1"), &is_new, &err);
+    enum sl_code removed = users_remove(path, sl_str("alice"), &err);
+    (void)umask(mask);
+    assert_int_equal(set, SL_OK);
+    assert_int_equal(removed, SL_OK);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, c->after);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void keeps_a_link(void **state)
 {
     (void)state;
@@ -328,13 +361,17 @@ int main(void)
         cmocka_unit_test(keeps_a_link),
         cmocka_unit_test(names),
     };
-    enum { ROWS = SL_ARRAY_LEN(reads) };
-    static struct CMUnitTest tests[ROWS + SL_ARRAY_LEN(plain)];
+    enum { ROWS = SL_ARRAY_LEN(reads), MODES = SL_ARRAY_LEN(mode_cases) };
+    static struct CMUnitTest tests[ROWS + MODES + SL_ARRAY_LEN(plain)];
+    for (size_t i = 0; i < MODES; i++)
+        tests[ROWS + i] = (struct CMUnitTest){ .name = mode_cases[i].name,
+                                               .test_func = keeps_modes,
+                                               .initial_state = (void *)(uintptr_t)&mode_cases[i] };
     for (size_t i = 0; i < ROWS; i++)
         tests[i] = (struct CMUnitTest){ .name = reads[i].name,
                                         .test_func = read_file,
                                         .initial_state = (void *)(uintptr_t)&reads[i] };
     for (size_t i = 0; i < SL_ARRAY_LEN(plain); i++)
-        tests[ROWS + i] = plain[i];
+        tests[ROWS + MODES + i] = plain[i];
     return cmocka_run_group_tests_name("users", tests, make_folder, remove_folder);
 }
