@@ -83,7 +83,7 @@ static void move(struct bridge *b, enum bridge_state to, int64_t deadline_ms)
     assert(rules[b->state].next & 1u << to);
     LOG_DEBUG("bridge", "%s -> %s", rules[b->state].name, rules[to].name);
     if (link_condition(b->state) != link_condition(to))
-        b->since_wall_ms = sl_wall_ms(b->options.clock);
+        b->since = sl_moment_now(b->options.clock);
     b->state = to;
     b->deadline_ms = deadline_ms;
 }
@@ -554,7 +554,7 @@ void bridge_get_status(const struct bridge *b, struct bridge_status *ret)
     int64_t now = bridge_now(b);
     *ret = (struct bridge_status){
         .state = b->state,
-        .since_wall_ms = b->since_wall_ms,
+        .since_wall_ms = sl_moment_wall_ms(&b->since, b->options.clock),
         .connects = b->connects,
         .connect_failures = b->connect_failures,
         .published = b->published,

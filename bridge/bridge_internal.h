@@ -28,7 +28,7 @@ struct bridge {
     enum bridge_state state;
     int64_t deadline_ms; /* of the state; CLIENT_NEVER for none */
     int64_t up_since_ms; /* while the link counts as up: since then; CLIENT_NEVER */
-    int64_t since_wall_ms;
+    struct sl_moment since;
     struct explanation why; /* the last failure; empty after success */
     struct explanation announced;
     enum bridge_state announced_state;

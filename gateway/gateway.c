@@ -109,6 +109,12 @@ static void open_control_late(struct gateway *g)
         LOG_INFO("gateway", "the control socket is there now");
 }
 
+void gateway_say_cloud(struct gateway *g)
+{
+    g->said_since_ms = status_cloud_since_ms(g);
+    gateway_publish_json(g, "$SYS/gateway/cloud", status_cloud_json);
+}
+
 static void on_second(uv_timer_t *t)
 {
     struct gateway *g = t->data;
@@ -139,6 +145,8 @@ static void on_second(uv_timer_t *t)
     footprint_tick(&g->footprint, b.tls_ended);
     listeners_watch(g->listeners, sample.mono_ms, sample.wall_ms);
     gateway_watch_state(g);
+    if (status_cloud_since_ms(g) != g->said_since_ms) /* the wall clock was set */
+        gateway_say_cloud(g);
     if (sample.mono_ms >= g->store_due_ms) {
         g->store_due_ms = sample.mono_ms + STORE_EVERY_MS;
         gateway_publish_json(g, "$SYS/gateway/store", status_store_json);
@@ -383,7 +391,7 @@ static void log_started(struct gateway *g)
         LOG_INFO("broker", "listening: %s on %s (\"%s\")", v.protocol, v.address, v.name);
     }
     LOG_INFO("gateway", "sluice %s: \"%s\" is ready after %lld ms", SLUICE_VERSION,
-             g->config->gateway.id, (long long)(sl_mono_ms(g->clock) - g->started_mono_ms));
+             g->config->gateway.id, (long long)(sl_mono_ms(g->clock) - g->started.mono_ms));
 }
 
 static void run_loop(struct gateway *g)
@@ -391,7 +399,7 @@ static void run_loop(struct gateway *g)
     struct sl_err err = { 0 };
     if (open_parts(g, &err) == SL_OK) {
         start_timers(g);
-        gateway_publish_json(g, "$SYS/gateway/cloud", status_cloud_json);
+        gateway_say_cloud(g);
         log_started(g);
         notify_send("READY=1");
     } else {
@@ -456,8 +464,7 @@ int gateway_run(struct config *config, const char *config_path)
     g->config = config;
     g->config_path = config_path;
     g->lock_fd = -1;
-    g->started_mono_ms = sl_mono_ms(g->clock);
-    g->started_wall_ms = sl_wall_ms(g->clock);
+    g->started = sl_moment_now(g->clock);
     events_start(&g->events);
     init_loop_handles(g);
     run_loop(g);

@@ -57,7 +57,8 @@ struct gateway {
     uv_timer_t second;
     uv_timer_t watchdog; /* the service manager's */
     uv_timer_t deadline; /* of the shutdown */
-    int64_t started_mono_ms, started_wall_ms;
+    struct sl_moment started;
+    int64_t said_since_ms;  /* in $SYS/gateway/cloud: the clock may be set later */
     int64_t store_due_ms;   /* next $SYS/gateway/store */
     int lock_fd;            /* on data_dir; -1 for none */
     uint64_t cloud_seconds; /* connected to the cloud, about */
@@ -81,6 +82,7 @@ int gateway_run(struct config *config, const char *config_path);
 void gateway_publish(struct gateway *g, struct sl_slice topic, struct sl_slice payload,
                      bool retain);
 /* The same for JSON that make() appends, retained. */
+void gateway_say_cloud(struct gateway *g); /* $SYS/gateway/cloud */
 void gateway_publish_json(struct gateway *g, const char *topic,
                           void (*make)(struct gateway *g, struct sl_buf *out));
 
@@ -111,6 +113,7 @@ void status_json(struct gateway *g, struct sl_buf *out);
 /* The lists: "clients", "rules", "events", "queue" (counts by lane). False: no such list. */
 bool status_list(struct gateway *g, const char *name, struct sl_slice after, unsigned limit,
                  struct sl_buf *out);
+int64_t status_cloud_since_ms(struct gateway *g);
 void status_cloud_json(struct gateway *g, struct sl_buf *out); /* $SYS/gateway/cloud */
 void status_store_json(struct gateway *g, struct sl_buf *out); /* $SYS/gateway/store */
 /* False: out holds a JSON array of reasons. */

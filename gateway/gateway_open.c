@@ -34,7 +34,7 @@ static void on_cloud_state(void *ctx, const struct bridge_status *s)
     struct gateway *g = ctx;
     log_cloud(g, s);
     gateway_gap_follow(g, s);
-    gateway_publish_json(g, "$SYS/gateway/cloud", status_cloud_json);
+    gateway_say_cloud(g);
 }
 
 static void on_command_safe(void *ctx, uint64_t token, uint8_t reason)

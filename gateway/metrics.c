@@ -320,7 +320,7 @@ void metrics_text(struct gateway *g, struct sl_buf *out)
     head(out, "sluice_info", "gauge", "Version.");
     sl_buf_printf(out, "sluice_info{version=\"%s\"} 1\n", SLUICE_VERSION);
     gauge(out, "sluice_uptime_seconds", "Time since the start.",
-          (double)(sl_mono_ms(g->clock) - g->started_mono_ms) / 1000);
+          (double)(sl_mono_ms(g->clock) - g->started.mono_ms) / 1000);
     broker_metrics(g, out);
     tls_metrics(g, out);
     store_metrics(g, out);

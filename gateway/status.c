@@ -35,8 +35,8 @@ static void add_gateway(struct gateway *g, cJSON *root)
     int64_t now = sl_wall_ms(g->clock);
     add_str(o, "id", g->config->gateway.id);
     add_str(o, "version", SLUICE_VERSION);
-    add_int(o, "uptime_ms", sl_mono_ms(g->clock) - g->started_mono_ms);
-    add_int(o, "started_ms", g->started_wall_ms);
+    add_int(o, "uptime_ms", sl_mono_ms(g->clock) - g->started.mono_ms);
+    add_int(o, "started_ms", sl_moment_wall_ms(&g->started, g->clock));
     add_int(o, "now_ms", now);
     add_uint(o, "rss_bytes", resident_bytes());
     add_int(o, "pid", getpid());
@@ -44,7 +44,8 @@ static void add_gateway(struct gateway *g, cJSON *root)
 
 static void get_bridge_status(struct gateway *g, struct bridge_status *s)
 {
-    *s = (struct bridge_status){ .state = BRIDGE_DISABLED, .since_wall_ms = g->started_wall_ms };
+    *s = (struct bridge_status){ .state = BRIDGE_DISABLED,
+                                 .since_wall_ms = sl_moment_wall_ms(&g->started, g->clock) };
     if (g->bridge)
         bridge_get_status(g->bridge, s);
 }
@@ -239,6 +240,13 @@ void status_json(struct gateway *g, struct sl_buf *out)
     status_add_flash(g, root);
     (void)cJSON_AddItemToObject(root, "events", status_events(&g->events, 0, 50));
     status_print(root, out);
+}
+
+int64_t status_cloud_since_ms(struct gateway *g)
+{
+    struct bridge_status s;
+    get_bridge_status(g, &s);
+    return s.since_wall_ms;
 }
 
 void status_cloud_json(struct gateway *g, struct sl_buf *out)

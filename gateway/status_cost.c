@@ -23,7 +23,7 @@ void status_add_cost(struct gateway *g, cJSON *root)
     const struct estimate_prices prices = ESTIMATE_PRICES_STANDARD;
     double minutes = (double)(g->cloud_seconds / 60);
     double usd = (double)s.metered / 1e6 * prices.messages + minutes / 1e6 * prices.connection;
-    int64_t uptime = sl_mono_ms(g->clock) - g->started_mono_ms;
+    int64_t uptime = sl_mono_ms(g->clock) - g->started.mono_ms;
     add_str(o, "currency", "USD");
     add_str(o, "region", ESTIMATE_PRICES_REGION);
     add_str(o, "prices_of", ESTIMATE_PRICES_DATE);
@@ -45,7 +45,7 @@ void status_add_flash(struct gateway *g, cJSON *root)
     if (g->state)
         state_get_stats(g->state, &state);
     uint64_t bytes = outbox.bytes_written_estimate + state.bytes_written_estimate;
-    int64_t uptime = sl_mono_ms(g->clock) - g->started_mono_ms;
+    int64_t uptime = sl_mono_ms(g->clock) - g->started.mono_ms;
     cJSON *o = cJSON_AddObjectToObject(root, "flash");
     add_uint(o, "written_bytes", bytes);
     add_uint(o, "syncs", outbox.syncs_estimate + state.syncs_estimate);

@@ -44,8 +44,7 @@ void gateway_rig_open(struct gateway_rig *r, const char *sections)
     struct gateway *g = r->g = test_calloc(1, sizeof *g);
     assert_int_equal(uv_loop_init(&g->loop), 0);
     g->clock = &sl_clock_system;
-    g->started_mono_ms = sl_mono_ms(g->clock);
-    g->started_wall_ms = sl_wall_ms(g->clock);
+    g->started = sl_moment_now(g->clock);
     g->lock_fd = -1;
     g->config = gateway_rig_config(r, sections);
     must(gateway_open_outbox(g, &err), &err);

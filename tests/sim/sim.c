@@ -161,8 +161,7 @@ static void start(struct sim *s)
     s->bridge_gone = s->outbox_gone = s->broker_gone = false;
     g->loop.data = &s->loop;
     g->clock = &s->clock;
-    g->started_mono_ms = sl_mono_ms(g->clock);
-    g->started_wall_ms = sl_wall_ms(g->clock);
+    g->started = sl_moment_now(g->clock);
     g->lock_fd = -1;
     g->config = make_config(s);
     must_say(gateway_open_outbox(g, &err) == SL_OK && gateway_open_broker(g, &err) == SL_OK &&

@@ -32,4 +32,12 @@ static inline int64_t sl_wall_ms(const struct sl_clock *c)
     return c->wall_ms(c->ctx);
 }
 
+/* A moment to be told later, also when the wall clock has been set meanwhile. */
+struct sl_moment {
+    int64_t mono_ms, wall_ms;
+};
+struct sl_moment sl_moment_now(const struct sl_clock *c);
+/* The moment by the wall clock as it goes now. The same at each call until that clock steps. */
+int64_t sl_moment_wall_ms(const struct sl_moment *m, const struct sl_clock *c);
+
 #endif
