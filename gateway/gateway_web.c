@@ -1,6 +1,7 @@
 /* gateway_web.c - what the web side may see and do: the view handed to it. */
 #include "gateway.h"
 
+#include "queue_page.h"
 #include "watch.h"
 
 #include "base/log.h"
@@ -19,6 +20,13 @@ static bool view_list(void *ctx, const char *name, struct sl_slice after, unsign
                       struct sl_buf *out)
 {
     return status_list(ctx, name, after, limit, out);
+}
+
+static enum sl_code view_queue(void *ctx, const struct web_queue_ask *ask, web_queue_fn *done,
+                               void *done_ctx, struct sl_err *err)
+{
+    struct gateway *g = ctx;
+    return queue_page(g->outbox, ask, done, done_ctx, err);
 }
 
 static bool view_history(void *ctx, struct sl_slice series, int64_t since_ms, struct sl_buf *out)
@@ -79,6 +87,7 @@ enum sl_code gateway_open_web(struct gateway *g, struct sl_err *err)
                   .status = view_status,
                   .metrics = view_metrics,
                   .list = view_list,
+                  .queue = view_queue,
                   .history = view_history,
                   .healthy = view_healthy,
                   .ready = view_ready,

@@ -10,7 +10,7 @@
 static void put_start(const struct outbox_row *row, struct sl_buf *out)
 {
     sl_buf_printf(
-        out, "{\"lane\":\"%s\",\"number\":%llu,\"ts\":%lld,\"topic\":", outbox_lane_name(row->lane),
+        out, "\"lane\":\"%s\",\"number\":%llu,\"ts\":%lld,\"topic\":", outbox_lane_name(row->lane),
         (unsigned long long)row->number, (long long)row->wall_ms);
     sl_buf_put_json(out, row->topic);
     if (row->reason) {
@@ -19,7 +19,7 @@ static void put_start(const struct outbox_row *row, struct sl_buf *out)
     }
 }
 
-void queue_row_json(const struct outbox_row *row, struct sl_buf *out)
+void queue_row_members(const struct outbox_row *row, struct sl_buf *out)
 {
     put_start(row, out);
     sl_buf_put_str(out, ",\"payload\":");
@@ -27,6 +27,12 @@ void queue_row_json(const struct outbox_row *row, struct sl_buf *out)
         sl_buf_put_slice(out, row->payload);
     else
         sl_buf_put_json(out, row->payload);
+}
+
+void queue_row_json(const struct outbox_row *row, struct sl_buf *out)
+{
+    sl_buf_put_u8(out, '{');
+    queue_row_members(row, out);
     sl_buf_put_u8(out, '}');
 }
 
@@ -78,6 +84,7 @@ static void put_properties(struct sl_slice props, struct sl_buf *out)
 
 void queue_row_full(const struct outbox_row *row, struct sl_buf *out)
 {
+    sl_buf_put_u8(out, '{');
     put_start(row, out);
     if (!row->reason) {
         sl_buf_printf(out, ",\"qos\":%u,\"retain\":%s", row->qos, row->retain ? "true" : "false");

@@ -10,6 +10,9 @@
  * stands as it is, any other as a string. No newline at the end. */
 void queue_row_json(const struct outbox_row *row, struct sl_buf *out);
 
+/* The same without the braces. */
+void queue_row_members(const struct outbox_row *row, struct sl_buf *out);
+
 /* All there is of it, to be kept: "payload" is a string that is the payload to the byte, or, where
  * that is no UTF-8, "payload_base64" stands instead. Dead letters have lost QoS, retain flag and
  * properties. */

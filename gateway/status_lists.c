@@ -1,5 +1,5 @@
 /* status_lists.c - the lists in the gateway's state as JSON: rules, sensors, GPIO, events, clients,
- * and what waits for the cloud. */
+ * and the lanes to the cloud. */
 #include "status_private.h"
 
 #include "base/text.h"
@@ -214,16 +214,6 @@ static cJSON *clients_array(struct gateway *g, struct sl_slice after, unsigned l
     return list;
 }
 
-static cJSON *queue_array(struct gateway *g)
-{
-    struct outbox_stats s;
-    cJSON *lanes = cJSON_CreateArray();
-    outbox_get_stats(g->outbox, &s);
-    for (int i = 0; i < OUTBOX_LANES; i++)
-        status_add_lane(lanes, (enum outbox_lane)i, &s.lane[i]);
-    return lanes;
-}
-
 bool status_list(struct gateway *g, const char *name, struct sl_slice after, unsigned limit,
                  struct sl_buf *out)
 {
@@ -232,8 +222,6 @@ bool status_list(struct gateway *g, const char *name, struct sl_slice after, uns
         status_print(clients_array(g, after, limit), out);
     else if (strcmp(name, "rules") == 0)
         status_print(status_rules(g, after, limit), out);
-    else if (strcmp(name, "queue") == 0)
-        status_print(queue_array(g), out);
     else if (strcmp(name, "events") == 0)
         status_print(status_events(&g->events, sl_u64_parse(after, &number) ? number : 0, limit),
                      out);

@@ -190,6 +190,8 @@ static void show_list(struct listing *v, enum outbox_lane lane, const struct ent
 
 static void show_letters(struct listing *v)
 {
+    if (v->request.from == OUTBOX_POSITION_LAST)
+        return;
     for (const struct entry *e = v->core->letters.first; e && v->left > 0; e = e->next)
         if (v->request.lane == OUTBOX_LANES || v->request.lane == e->item.lane)
             show(v, e->item.lane, e->number, OUTBOX_POSITION_LAST, e->item.msg,

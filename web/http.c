@@ -73,11 +73,13 @@ static int finish(struct lws *wsi, bool close_after)
     return close_after || lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
-int http_writeable(struct lws *wsi, struct web_conn *c)
+static int give_fetched(struct web *w, struct lws *wsi, struct web_conn *c);
+
+int http_writeable(struct web *w, struct lws *wsi, struct web_conn *c)
 {
     struct http_answer *a = &c->answer;
     if (!a->active)
-        return 0;
+        return a->wait ? give_fetched(w, wsi, c) : 0;
     unsigned char room[LWS_PRE + WEB_CHUNK];
     size_t n = a->rest.len < WEB_CHUNK ? a->rest.len : WEB_CHUNK;
     bool last = n == a->rest.len;
@@ -96,6 +98,7 @@ int http_writeable(struct lws *wsi, struct web_conn *c)
 
 void http_drop(struct web_conn *c)
 {
+    http_wait_drop(c);
     sl_buf_free(&c->answer.body);
     c->answer = (struct http_answer){ 0 };
 }
@@ -252,6 +255,54 @@ static int give_list(struct request *r)
     return send_body(r, "application/json");
 }
 
+static bool query_flag(struct lws *wsi, const char *name, bool *ret)
+{
+    char text[8];
+    bool bad = false;
+    *ret = false;
+    if (!query_arg(wsi, name, text, sizeof text, &bad))
+        return true;
+    *ret = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    return !bad && (*ret || strcmp(text, "false") == 0 || strcmp(text, "0") == 0);
+}
+
+static int give_queue(struct request *r)
+{
+    char after[ARG_MAX] = "", lane[32] = "";
+    bool bad = false;
+    uint64_t limit;
+    struct web_queue_ask ask = { 0 };
+    struct sl_err err;
+    if (!query_number(r->wsi, "limit=", LIST_DEFAULT, LIST_MAX, &limit) || limit == 0)
+        return fail(r, 400, "limit is a number from 1 to 1000");
+    (void)query_arg(r->wsi, "after=", after, sizeof after, &bad); /* absent: from the start */
+    (void)query_arg(r->wsi, "lane=", lane, sizeof lane, &bad);    /* absent: all */
+    if (bad)
+        return fail(r, 400, "after or lane is too long");
+    if (!query_flag(r->wsi, "dead=", &ask.dead))
+        return fail(r, 400, "dead is true or false");
+    if (!r->w->options.view.queue)
+        return fail(r, 404, "there is no queue here");
+    ask.after = sl_str(after);
+    ask.lane = sl_str(lane);
+    ask.limit = (unsigned)limit;
+    http_drop(r->c);
+    enum sl_code rc = http_wait_begin(r->w, r->wsi, r->c, &ask, r->method == METHOD_HEAD, &err);
+    return rc == SL_OK ? 0 : fail(r, rc == SL_INVALID ? 400 : 503, err.text);
+}
+
+static int give_fetched(struct web *w, struct lws *wsi, struct web_conn *c)
+{
+    struct request r = { .w = w, .wsi = wsi, .c = c, .method = METHOD_GET };
+    char error[WEB_ERROR_MAX / 2] = "";
+    bool head;
+    if (!http_wait_over(c, &head, error, sizeof error))
+        return 0;
+    if (head)
+        r.method = METHOD_HEAD;
+    return error[0] ? fail(&r, 503, error) : send_body(&r, "application/json");
+}
+
 /* 200, or 503 with the reasons: {"error":"not ready","reasons":[...]}. */
 static int give_check(struct request *r, bool (*check)(void *ctx, struct sl_buf *reasons),
                       const char *good, const char *bad)
@@ -303,7 +354,7 @@ static const struct route {
     { "/healthz", give_health, true },          { "/readyz", give_ready, true },
     { "/metrics", give_metrics, false },        { "/api/v1/status", give_status, false },
     { "/api/v1/clients", give_list, false },    { "/api/v1/rules", give_list, false },
-    { "/api/v1/queue", give_list, false },      { "/api/v1/events", give_list, false },
+    { "/api/v1/queue", give_queue, false },     { "/api/v1/events", give_list, false },
     { "/api/v1/history", give_history, false }, { "/api/v1/live", give_live, false },
 };
 

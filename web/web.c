@@ -57,7 +57,7 @@ static int on_http(struct web *w, struct lws *wsi, enum lws_callback_reasons rea
     if (reason == LWS_CALLBACK_HTTP)
         return http_request(w, wsi, c);
     if (reason == LWS_CALLBACK_HTTP_WRITEABLE)
-        return http_writeable(wsi, c);
+        return http_writeable(w, wsi, c);
     http_drop(c);
     return 0;
 }

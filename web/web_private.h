@@ -2,6 +2,7 @@
  *   web.c     the libwebsockets context, its life, and which file a callback belongs to
  *   listen.c  the listening socket and how many connections there may be
  *   http.c    requests and answers
+ *   http_queue.c  an answer that has to be fetched
  *   live.c    the live WebSocket
  *   auth.c, inputs.c  no I/O
  * libwebsockets objects are called wsi after its own habit. */
@@ -28,10 +29,13 @@ struct web_text {
     unsigned char room[LWS_PRE + 1]; /* the bytes follow room's LWS_PRE */
 };
 
+struct http_wait; /* http_queue.c */
+
 /* An answer on its way out. */
 struct http_answer {
     struct sl_buf body; /* what `rest` points into, unless that is an asset */
     struct sl_slice rest;
+    struct http_wait *wait; /* for a body that is being fetched; NULL for none */
     bool active, close_after;
 };
 
@@ -80,12 +84,22 @@ void listen_close(struct web *w); /* half-open too */
 
 /* http.c: each returns what the lws callback has to. */
 int http_request(struct web *w, struct lws *wsi, struct web_conn *c);
-int http_writeable(struct lws *wsi, struct web_conn *c);
+int http_writeable(struct web *w, struct lws *wsi, struct web_conn *c);
 void http_drop(struct web_conn *c); /* any number of times */
 /* An upgrade: 0 go on, 1 refused with an answer, -1 hang up. */
 int http_upgrade(struct web *w, struct lws *wsi, struct sl_slice protocol);
 /* The same viewer once more, when the connection has its web_conn. False: hang up. */
 SL_NODISCARD bool http_upgrade_viewer(struct web *w, struct lws *wsi, struct web_conn *c);
+
+/* http_queue.c: the one body that is not there at once. Between the request and
+                     * its bytes stands a wait, which outlives the connection when that goes first.
+                     */
+SL_NODISCARD enum sl_code http_wait_begin(struct web *w, struct lws *wsi, struct web_conn *c,
+                                          const struct web_queue_ask *ask, bool head,
+                                          struct sl_err *err);
+/* It has come: true, the wait is over, and *ret_error is set (up to size) or the body is c's. */
+bool http_wait_over(struct web_conn *c, bool *ret_head, char *ret_error, size_t size);
+void http_wait_drop(struct web_conn *c); /* nobody waits any more */
 
 /* live.c */
 #define LIVE_CLIENTS_MAX 32

@@ -169,7 +169,6 @@ static const struct list_case {
     { "one rule", "rules", "a", 1, "name", " b" },
     { "after the last rule", "rules", "c", 10, "name", "" },
     { "after a rule that is gone", "rules", "nope", 10, "name", "" },
-    { "lanes", "queue", "", 10, "name", " alert normal telemetry" },
     { "the newest event", "events", "", 1, "unit", " un\"it" },
     { "events older than the first", "events", "1", 10, "unit", "" },
     { "an event number that is none", "events", "x\"", 1, "unit", " un\"it" },

@@ -241,9 +241,10 @@ static void status(void *ctx, struct sl_buf *out)
         "\"ok\":true,\"error\":\"\"},{\"name\":\"pump\",\"direction\":\"out\",\"state\":0,"
         "\"blink\":0,\"ok\":false,\"error\":\"line 22 is held by another program\"}],",
         (int)SECONDS(f) % 2);
-    sl_buf_printf(
-        out, "\"rates\":{\"in_per_s\":%.2f,\"out_per_s\":%.2f,\"cloud_per_s\":%.2f},\"cost\":{},\"flash\":{},",
-        rate_in(SECONDS(f)), rate_in(SECONDS(f)) / 4, rate_cloud(f, SECONDS(f)));
+    sl_buf_printf(out,
+                  "\"rates\":{\"in_per_s\":%.2f,\"out_per_s\":%.2f,\"cloud_per_s\":%.2f},\"cost\":{"
+                  "},\"flash\":{},",
+                  rate_in(SECONDS(f)), rate_in(SECONDS(f)) / 4, rate_cloud(f, SECONDS(f)));
     put_events(f, out);
     if (f->padding > 0) {
         sl_buf_put_str(out, ",\"padding\":\"");
@@ -351,8 +352,16 @@ static void unwatch(void *ctx, void *handle)
 
 struct web_view fake_view(struct fake *f)
 {
-    return (struct web_view){ f,       status, metrics, list,  history,
-                              healthy, ready,  login,   watch, unwatch };
+    return (struct web_view){ .ctx = f,
+                              .status = status,
+                              .metrics = metrics,
+                              .list = list,
+                              .history = history,
+                              .healthy = healthy,
+                              .ready = ready,
+                              .login = login,
+                              .watch = watch,
+                              .unwatch = unwatch };
 }
 
 void fake_publish(struct fake *f, const char *topic, struct sl_slice payload, bool retain)

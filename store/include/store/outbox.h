@@ -179,7 +179,7 @@ struct outbox_list_request {
     enum outbox_lane lane;
     bool dead;
     uint32_t limit;
-    uint64_t from;      /* positions before it (in the first lane) are passed over */
+    uint64_t from;      /* positions before it (in the first lane) are passed over; LAST: all */
     uint64_t bytes_max; /* no row comes after those that have so many bytes; 0: no such bound */
     const uint8_t *seal_key; /* outbox_list_file() only: see outbox_options */
     void (*row)(void *ctx, const struct outbox_row *row);

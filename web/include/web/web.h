@@ -17,6 +17,17 @@ enum web_anonymous { WEB_ANONYMOUS_NONE, WEB_ANONYMOUS_READ, WEB_ANONYMOUS_FULL 
 typedef void web_tap_fn(void *ctx, struct sl_slice topic, struct sl_slice payload, int64_t wall_ms,
                         bool retain);
 
+/* A page of what waits for the cloud, which has to be fetched. */
+struct web_queue_ask {
+    struct sl_slice after; /* the key of the row before the first one; "" from the start */
+    struct sl_slice lane;  /* "": all of them */
+    bool dead;             /* the dead letters instead */
+    unsigned limit;
+};
+/* Once, from the loop, not before queue() has returned. json holds an array (its bytes may be
+ * taken over), or is NULL and error says why. */
+typedef void web_queue_fn(void *done_ctx, struct sl_buf *json, const char *error);
+
 /* Everything the web side can see. JSON is appended to out. */
 struct web_view {
     void *ctx;
@@ -26,6 +37,11 @@ struct web_view {
      * from the start). False: 404. */
     bool (*list)(void *ctx, const char *name, struct sl_slice after, unsigned limit,
                  struct sl_buf *out);
+    /* /api/v1/queue; NULL: 404. SL_OK: done comes. Else it does not: SL_INVALID when what is asked
+     * for makes no sense, other codes when it cannot be had now; err says why. The slices live
+     * during the call. */
+    enum sl_code (*queue)(void *ctx, const struct web_queue_ask *ask, web_queue_fn *done,
+                          void *done_ctx, struct sl_err *err);
     /* /api/v1/history: {"series":..,"points":[[ms,value],..]} since wall ms; false when there is no
      * such series. */
     bool (*history)(void *ctx, struct sl_slice series, int64_t since_ms, struct sl_buf *out);
