@@ -7,7 +7,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <libgen.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -123,12 +125,27 @@ static int bind_unix(struct broker_listener *l, const char *path)
     return rc;
 }
 
+/* libuv says EACCES where the folder is not there, and the system says "in use" of any file. */
+static const char *unix_reason(const char *path, int rc)
+{
+    struct stat st;
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    (void)snprintf(folder, sizeof folder, "%s", path); /* bind_unix() has measured it */
+    if (rc == UV_EACCES && stat(dirname(folder), &st) != 0 && errno == ENOENT)
+        return "its folder is not there: make it first";
+    if (rc != UV_EADDRINUSE)
+        return uv_strerror(rc);
+    return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)
+               ? "another program listens there: change \"unix\" or stop it"
+               : "a file that is no socket stands there: change \"unix\" or remove it";
+}
+
 static enum sl_code listen_failed(const struct broker_listener_options *o, int rc,
                                   struct sl_err *err)
 {
     if (o->unix_path)
         return sl_fail(err, SL_IO, "listener \"%s\": cannot listen on %s: %s", o->name,
-                       o->unix_path, uv_strerror(rc));
+                       o->unix_path, unix_reason(o->unix_path, rc));
     const char *hint = rc == UV_EADDRINUSE
                            ? " (another program listens there: change \"port\" or stop it)"
                        : rc == UV_EACCES ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"

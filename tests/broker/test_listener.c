@@ -107,6 +107,7 @@ static void unix_socket_leaves_others_alone(void **state)
     struct broker_listener_options o = { .name = "x", .unix_path = path };
     assert_int_equal(broker_listen(r.broker, &o, &l, &err), SL_IO);
     assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, "no socket"));
     wire_turn(&r);
     assert_int_equal(stat(path, &st), 0);
     assert_true(S_ISREG(st.st_mode));
@@ -114,8 +115,13 @@ static void unix_socket_leaves_others_alone(void **state)
     (void)listen_on(&r, used, NULL);
     o.unix_path = used; /* somebody listens there */
     assert_int_equal(broker_listen(r.broker, &o, &l, &err), SL_IO);
+    assert_non_null(strstr(err.text, "another program listens there"));
     wire_turn(&r);
     assert_int_equal(stat(used, &st), 0);
+    unix_path(used, sizeof used, "no-folder/mqtt.sock"); /* libuv calls it "permission denied" */
+    assert_int_equal(broker_listen(r.broker, &o, &l, &err), SL_IO);
+    assert_non_null(strstr(err.text, "its folder is not there"));
+    wire_turn(&r);
     rig_close(&r);
 }
 
