@@ -80,7 +80,8 @@ static const struct config_key listener_tls_keys[] = {
       .words = tls_versions,
       .fallback = "1.2" },
 };
-static const struct config_table listener_tls_table = { KEYS(listener_tls_keys) };
+static const struct config_table listener_tls_table = { KEYS(listener_tls_keys),
+                                                        PLACE(struct config_listener, tls_place) };
 
 static const struct config_word protocols[] = { { "mqtt", CONFIG_MQTT },
                                                 { "mqtts", CONFIG_MQTTS },
@@ -142,7 +143,8 @@ static const struct config_key access_keys[] = {
       .count = offsetof(struct config, access.acl_count) + 1,
       .table = &acl_table },
 };
-static const struct config_table access_table = { KEYS(access_keys) };
+static const struct config_table access_table = { KEYS(access_keys),
+                                                  PLACE(struct config, access.place) };
 
 /* ---- broker ---- */
 
@@ -492,7 +494,8 @@ static const struct config_key web_tls_keys[] = {
     { .name = "cert", .kind = KEY_PATH, FIELD(struct config, web.tls_cert), .min = 1 },
     { .name = "key", .kind = KEY_PATH, FIELD(struct config, web.tls_key), .min = 1 },
 };
-static const struct config_table web_tls_table = { KEYS(web_tls_keys) };
+static const struct config_table web_tls_table = { KEYS(web_tls_keys),
+                                                   PLACE(struct config, web.tls_place) };
 static const struct config_key web_keys[] = {
     { .name = "bind",
       .kind = KEY_TEXT,
@@ -514,7 +517,7 @@ static const struct config_key web_keys[] = {
       .words = web_anonymous },
     { .name = "tls", .kind = KEY_SECTION, .table = &web_tls_table },
 };
-static const struct config_table web_table = { KEYS(web_keys) };
+static const struct config_table web_table = { KEYS(web_keys), PLACE(struct config, web.place) };
 
 static const struct config_word directions[] = { { "in", false }, { "out", true }, { 0 } };
 static const struct config_word biases[] = { { "as-is", CONFIG_BIAS_AS_IS },

@@ -3,6 +3,7 @@
 #include "access_config.h"
 #include "cli.h"
 #include "commands.h"
+#include "files_config.h"
 #include "rules_config.h"
 
 #include <stdio.h>
@@ -43,9 +44,12 @@ int cmd_check(int argc, char **argv)
     struct config *c = NULL;
     struct config_problems problems = { 0 };
     enum sl_code rc = config_load(path, &c, &problems);
-    bool fine = c && config_check_rules(c, &problems) && rc == SL_OK;
-    if (c)
+    bool rules_fine = c && config_check_rules(c, &problems);
+    if (c) {
         config_check_access(c, &problems);
+        config_check_files(c, &problems);
+    }
+    bool fine = rules_fine && rc == SL_OK && problems.errors == 0;
     print_problems(&problems, path);
     if (problems.count == 0 && fine && isatty(STDERR_FILENO))
         (void)fprintf(stderr, "%s: no problems\n", path); /* for people; silent in scripts */

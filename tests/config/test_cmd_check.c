@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -51,6 +52,20 @@ static const struct run_case {
       { "3:1: access.acl[1]: never applies: access.acl[0] ",
         "7:1: access.acl[5]: never applies: access.acl[4] ",
         "9:1: access.acl[7]: never applies: access.acl[6] " } },
+    { "a users file with lines that are none",
+      "{\"access\":{\n\"users_file\":\"junk\"}}",
+      0,
+      { "1:11: access.users_file: " } },
+    { "certificates that are none",
+      "{\"listeners\":[{\"protocol\":\"mqtts\",\n\"tls\":{\"cert\":\"junk\",\"key\":\"junk\"}},\n"
+      "{\"protocol\":\"wss\",\"tls\":{\"cert\":\"junk\",\"key\":\"junk\"}}],\n"
+      "\"web\":{\"tls\":{\"cert\":\"junk\",\n\"key\":\"junk\"}}}",
+      1,
+      { "2:7: listeners[0].tls: ", "3:25: listeners[1].tls: ", "4:14: web.tls: " } },
+    { "the cloud's: only a warning, they are read again",
+      "{\"cloud\":{\"endpoint\":\"x\",\"ca\":\"junk\",\"cert\":\"junk\",\"key\":\"junk\"}}",
+      0,
+      { "1:10: cloud: " } },
     { "an error", "{\"logs\":{}}", 1, { "1:2: logs: unknown key" } },
     { "ten mistakes, ten lines",
       TEN_MISTAKES,
@@ -84,6 +99,11 @@ static void prints_every_problem(void **state)
     char path[128], name[] = "check", option[] = "-c";
     struct sl_buf out = { 0 };
     support_write("sluice.json", sl_str(t->content));
+    support_write("users", sl_str("# nobody yet\n"));
+    support_write("junk", sl_str("no certificate\n"));
+    char junk[128];
+    (void)snprintf(junk, sizeof junk, "%s/junk", support_folder()); /* fits */
+    assert_int_equal(chmod(junk, 0600), 0);
     (void)snprintf(path, sizeof path, "%s/sluice.json", support_folder()); /* fits */
     assert_int_equal(run_check(3, (char *[]){ name, option, path, NULL }, &out), t->status);
     const char *at = sl_buf_cstr(&out);

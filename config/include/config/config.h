@@ -28,7 +28,7 @@ struct config_listener {
     bool username_from_cert;
     bool ipv6_only; /* "::" beside a listener that has the port for IPv4 */
     int tls_min_version; /* 12, 13 */
-    struct config_place place;
+    struct config_place place, tls_place;
 };
 
 struct config_acl {
@@ -111,6 +111,7 @@ struct config {
         struct config_acl *acl;
         size_t acl_count;
         bool acl_set; /* an "acl" key stands there: what no entry allows is refused */
+        struct config_place place;
     } access;
 
     struct {
@@ -162,6 +163,7 @@ struct config {
         uint16_t port;
         enum config_web_anonymous anonymous;
         bool anonymous_set;
+        struct config_place place, tls_place;
     } web;
 
     struct config_gpio *gpio;
