@@ -210,6 +210,7 @@ static void open_done(void *ctx, struct disk_job *job)
     c->syncs_before += c->syncs;
     c->bytes_written = open->bytes_written;
     c->syncs = open->syncs;
+    c->file_bytes = open->file_bytes;
     adopt(c, open);
     if (first && !reserved(open))
         begin_unreserved(c, open);

@@ -116,6 +116,7 @@ static enum sl_code hand_over(struct db **ret, struct db *db, struct disk_open *
     open->dead_rows = db->dead_rows;
     open->bytes_written = sql_bytes_written(&db->sql);
     open->syncs = sql_syncs(&db->sql);
+    open->file_bytes = sql_file_bytes(&db->sql);
     db->opened_mono_ms = open->mono_ms;
     db->opened_wall_ms = open->wall_ms;
     *ret = db;

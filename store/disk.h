@@ -58,6 +58,7 @@ struct disk_open {
     uint64_t id;                         /* out: made with the database, at random */
     uint64_t dead_rows;                  /* out */
     uint64_t bytes_written, syncs;       /* out: so far, estimated */
+    uint64_t file_bytes;                 /* out */
     bool fresh;                          /* out: it was made just now */
     bool moved;                          /* out: one that was there was moved to moved_to */
     uint64_t salvaged;                   /* out: rows that were brought over from it */

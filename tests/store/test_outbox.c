@@ -78,6 +78,7 @@ static void many_in_order_and_the_ledger_stays(void **state)
     place_close(&p);
     place_open(&p);
     wait_for(&p, on_disk_is, COUNT);
+    assert_true(stats_of(&p).file_bytes > COUNT * 100); /* at once */
     drain(&p, COUNT, topics);
     for (int i = 0; i < COUNT; i++) {
         (void)snprintf(topic, sizeof topic, "m%d", i);
