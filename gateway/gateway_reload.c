@@ -112,6 +112,35 @@ static enum sl_code apply(struct gateway *g, const struct config *c, struct sl_e
     return rc;
 }
 
+/* Sections that go on as they were at the start although they say something else now. What of them
+ * is taken up at once does not count: the page's users, the limits of batches. */
+static void list_pending(const struct gateway *g, const struct config *c, struct sl_buf *out)
+{
+    static const char *const sections[] = { "gateway", "broker", "store", "cloud", "web", "gpio" };
+    struct config now = *c; /* borrows everything */
+    now.web.users_file = g->config->web.users_file;
+    now.cloud.batch_max_bytes = g->config->cloud.batch_max_bytes;
+    now.cloud.batch_max_age_ms = g->config->cloud.batch_max_age_ms;
+    for (size_t i = 0; i < SL_ARRAY_LEN(sections); i++)
+        if (!config_section_same(sections[i], g->config, &now))
+            sl_buf_printf(out, "%s%s", out->len > 0 ? ", " : "", sections[i]);
+}
+
+static void log_reloaded(const struct gateway *g, const struct config *c)
+{
+    struct sl_buf pending = { 0 };
+    list_pending(g, c, &pending);
+    if (pending.len > 0)
+        LOG_WARN(
+            "config",
+            "%s: listeners, rules, access and log are up to date; what has changed in %s takes "
+            "effect at the next start",
+            g->config_path, sl_buf_cstr(&pending));
+    else
+        LOG_INFO("config", "%s: listeners, rules, access and log are up to date", g->config_path);
+    sl_buf_free(&pending);
+}
+
 void gateway_reload(struct gateway *g)
 {
     struct config *c = NULL;
@@ -131,10 +160,7 @@ void gateway_reload(struct gateway *g)
     else if (apply(g, c, &err) != SL_OK)
         LOG_ERROR("config", "nothing was changed: %s", err.text);
     else
-        LOG_INFO("config",
-                 "%s: listeners, rules, access and log are up to date; other sections take effect "
-                 "at the next start",
-                 g->config_path);
+        log_reloaded(g, c);
     config_problems_free(&problems);
     config_free(c);
 }

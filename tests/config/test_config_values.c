@@ -128,6 +128,48 @@ static void defaults_of_the_cloud(void **state)
     config_free(c);
 }
 
+static const struct same_case {
+    const char *section, *a, *b;
+    bool same;
+} same_cases[] = {
+    { "broker", "{}", "{\"broker\":{\"max_qos\":2}}", true }, /* the default, written */
+    { "broker", "{}", "{\"broker\":{\"max_qos\":1}}", false },
+    { "broker", "{\"broker\":{\"max_keep_alive\":\"60s\"}}",
+      "// the same\n{\"broker\":{\"max_keep_alive\":\"1m\"}}", true },
+    { "broker", "{}", "{\"store\":{\"max_age\":\"1d\"}}", true }, /* another section */
+    { "store", "{}", "{\"store\":{\"max_age\":\"1d\"}}", false },
+    { "gateway", "{\"gateway\":{\"id\":\"a\"}}", "{\"gateway\":{\"id\":\"b\"}}", false },
+    { "web", "{}", "{\"web\":{}}", false },
+    { "web", "{\"web\":{}}", "{\"web\":{\"port\":8080}}", true },
+    { "cloud", "{\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"h\"}}",
+      "{\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"i\"}}", false },
+    { "cloud", "{\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"h\"}}",
+      "{\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"h\","
+      "\"subscribe\":[{\"cloud\":\"a\",\"local\":\"b\"}]}}",
+      false },
+    { "listeners", "{\"listeners\":[{},{\"port\":1}]}", "{\"listeners\":[{},{\"port\":2}]}",
+      false },
+    { "access", "{\"access\":{\"acl\":[{\"deny\":[\"a\",\"b\"]}]}}",
+      "{\"access\":{\"acl\":[{\"deny\":[\"a\"]}]}}", false },
+    { "access", "{\"access\":{\"acl\":[{\"deny\":[\"a\",\"b\"]}]}}",
+      "{\"access\":{\"acl\":[{\"deny\":[\"a\",\"b\"]}]}}", true },
+};
+
+static void sections_compared(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SL_ARRAY_LEN(same_cases); i++) {
+        const struct same_case *t = &same_cases[i];
+        struct config *a = parse(t->a), *b = parse(t->b);
+        if (config_section_same(t->section, a, b) != t->same ||
+            config_section_same(t->section, b, a) != t->same)
+            fail_msg("%s: %s and %s", t->section, t->a, t->b);
+        assert_true(config_section_same(t->section, a, a));
+        config_free(a);
+        config_free(b);
+    }
+}
+
 static void listeners_arrive(void **state)
 {
     (void)state;
@@ -446,6 +488,7 @@ static const struct CMUnitTest plain[] = {
     cmocka_unit_test(defaults_of_the_cloud),
     cmocka_unit_test(limits_of_aws),
     cmocka_unit_test(written_limits_count_for_every_cloud),
+    cmocka_unit_test(sections_compared),
     cmocka_unit_test(listeners_arrive),
     cmocka_unit_test(outputs_arrive),
     cmocka_unit_test(batches_arrive),

@@ -199,6 +199,9 @@ SL_NODISCARD enum sl_code config_parse(struct sl_slice text, const char *file, c
 SL_NODISCARD enum sl_code config_builtin(struct config **ret);
 void config_free(struct config *c); /* accepts NULL */
 
+/* Whether both say the same in a section of that name ("cloud"), whatever its layout in the file. */
+bool config_section_same(const char *section, const struct config *a, const struct config *b);
+
 /* Adds a problem found by someone else. */
 void config_report(struct config_problems *p, bool warning, struct config_place place,
                    const char *path, const char *fmt, ...) SL_PRINTF(5, 6);
