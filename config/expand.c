@@ -126,6 +126,7 @@ static bool put_file(struct config_reader *r, struct jsonc *node, struct sl_slic
         config_complain(r, false, node, NULL, "@file: %s is not a regular file", path);
         return false;
     }
+    node->in_open_file = (st.st_mode & S_IROTH) != 0;
     if (sl_file_read(path, EXPAND_FILE_MAX, out, &err) != SL_OK) {
         config_complain(r, false, node, NULL, "@file: %s", err.text);
         return false;

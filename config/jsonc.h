@@ -29,6 +29,7 @@ struct jsonc {
     bool boolean;
     bool plain;    /* JSONC_STRING: byte N of text stands N bytes behind the opening quote */
     bool expanded; /* JSONC_STRING: text came from the environment or a file: never show it */
+    bool in_open_file; /* ... from a file that every user of the machine may read */
     bool damaged;  /* a syntax problem inside: what is missing here may just not have been read */
     struct config_place place;     /* of the value */
     struct config_place key_place; /* of the key; line 0 without one */

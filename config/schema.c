@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define TEXT_MAX_DEFAULT 4096
 
@@ -389,6 +390,20 @@ static enum expand_mode mode_of(const struct config_key *key)
     return key->flags & KEY_NAMES_KEPT ? EXPAND_KEEP_NAMES : EXPAND_ALL;
 }
 
+/* A secret is one as long as not everybody can look it up. */
+static void look_at_secret(struct config_reader *r, const struct jsonc *node)
+{
+    struct stat st;
+    if (node->in_open_file)
+        config_complain(r, true, node, NULL,
+                        "every user of this machine may read its file: chmod o-r it");
+    else if (!node->expanded && stat(r->config->file, &st) == 0 && S_ISREG(st.st_mode) &&
+             (st.st_mode & S_IROTH))
+        config_complain(r, true, node, NULL,
+                        "stands in a file that every user of this machine may read: chmod o-r it, "
+                        "or take it from another with @file:");
+}
+
 /* False after a complaint. A private key taken in with @file: where its path belongs would end up
  * in the complaint that there is no such path. */
 static bool expand_key(struct config_reader *r, const struct config_key *key, struct jsonc *node)
@@ -398,7 +413,11 @@ static bool expand_key(struct config_reader *r, const struct config_key *key, st
         config_complain(r, false, node, NULL, "this key is a path itself: write it without @file:");
         return false;
     }
-    return config_expand(r, node, mode_of(key));
+    if (!config_expand(r, node, mode_of(key)))
+        return false;
+    if ((key->flags & KEY_IS_SECRET) && node->type == JSONC_STRING)
+        look_at_secret(r, node);
+    return true;
 }
 
 static void take_notes(const struct config_key *key, const struct jsonc *node, void *base)

@@ -40,9 +40,13 @@ const char *support_folder(void)
         support_write(names[i], sl_str("content\n"));
     support_write("secret", sl_str(SECRET "\n"));
     support_write("open-key.pem", sl_str("content\n"));
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/open-key.pem", folder); /* fits */
-    must(chmod(path, 0644) == 0, path);
+    support_write("open-secret", sl_str(SECRET "\n"));
+    static const char *const open[] = { "open-key.pem", "open-secret" };
+    for (size_t i = 0; i < SL_ARRAY_LEN(open); i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/%s", folder, open[i]); /* fits */
+        must(chmod(path, 0644) == 0, path);
+    }
     return folder;
 }
 

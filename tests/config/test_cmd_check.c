@@ -122,6 +122,27 @@ static void prints_every_problem(void **state)
     sl_buf_free(&out);
 }
 
+/* Where everybody may read the configuration a secret in it is none. */
+static void secret_in_an_open_file(void **state)
+{
+    (void)state;
+    char path[128], name[] = "check", option[] = "-c";
+    support_write("sluice.json",
+                  sl_str("{\"cloud\":{\"type\":\"mqtt\",\"endpoint\":\"h\",\"ca\":\"../ca\","
+                         "\"username\":\"u\",\n\"password\":\"" SECRET "\"}}"));
+    (void)snprintf(path, sizeof path, "%s/sluice.json", support_folder()); /* fits */
+    for (int open = 0; open < 2; open++) {
+        struct sl_buf out = { 0 };
+        assert_int_equal(chmod(path, open ? 0644 : 0640), 0);
+        (void)run_check(3, (char *[]){ name, option, path, NULL }, &out);
+        assert_int_equal(strstr(sl_buf_cstr(&out), ":2:12: cloud.password: stands in a file that "
+                                                   "every user") != NULL,
+                         open);
+        assert_null(strstr(sl_buf_cstr(&out), SECRET));
+        sl_buf_free(&out);
+    }
+}
+
 static void file_not_there(void **state)
 {
     (void)state;
@@ -155,9 +176,10 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 2] = { cmocka_unit_test(file_not_there),
+    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 3] = { cmocka_unit_test(file_not_there),
+                                                         cmocka_unit_test(secret_in_an_open_file),
                                                          cmocka_unit_test(wrong_usage) };
-    size_t n = 2;
+    size_t n = 3;
     n += ROWS_OF(tests + n, cases, prints_every_problem);
     return _cmocka_run_group_tests("sluice check", tests, n, NULL, tear_down);
 }

@@ -329,6 +329,11 @@ static const struct mistake {
     { "password in the clear", PLAIN(",\"username\":\"u\",\"password\":\"p\""),
       "warning: 2:28: cloud.password: goes over the network in the clear: without ca there is no "
       "TLS" },
+    { "a secret from a file that everyone may read",
+      PLAIN(",\"ca\":\"ca.pem\",\"username\":\"u\",\"password\":\"@file:open-secret\""),
+      "warning: 2:42: cloud.password: every user of this machine may read its file: chmod o-r it" },
+    { "a secret from a file of its owner's",
+      PLAIN(",\"ca\":\"ca.pem\",\"username\":\"u\",\"password\":\"@file:secret\""), "" },
     { "a secret of a wrong type is not shown", PLAIN(",\"password\":{\"p\":1}"),
       "1:2: cloud.username: is missing: a password goes with it\n"
       "2:13: cloud.password: expected a text, found an object\n"
