@@ -404,7 +404,7 @@ void broker_get_stats(const struct broker *b, struct broker_stats *ret)
     ret->retained = b->retained.count;
     ret->unfinished = b->bounds.unfinished_count;
     ret->shared_groups = b->subs.groups.count;
-    ret->retained_bytes = b->retained.bytes;
+    ret->retained_bytes = retained_total(&b->retained);
     ret->waiting_bytes = b->queued_bytes + b->output_bytes;
 }
 

@@ -88,6 +88,7 @@ struct broker {
     uv_timer_t pause; /* runs while publishers are paused */
     uv_idle_t again;  /* runs while there is more to route than one turn takes */
     int64_t sys_due_ms, purge_due_ms;
+    int64_t full_told_ms; /* no room for retained messages: when the log said so; 0: never */
     struct sys_loads loads;
 };
 

@@ -26,6 +26,11 @@ static void forget(struct retained *r, struct trie_node *n)
     trie_prune(&r->trie, n);
 }
 
+uint64_t retained_total(const struct retained *r)
+{
+    return r->bytes + r->trie.nodes * NODE_BYTES;
+}
+
 enum retained_result retained_set(struct retained *r, struct sl_msg *m, uint64_t bytes_max)
 {
     struct trie_node *n;
@@ -37,7 +42,7 @@ enum retained_result retained_set(struct retained *r, struct sl_msg *m, uint64_t
     if (!(n = trie_make(&r->trie, sl_msg_topic(m))))
         return RETAINED_NO_MEMORY;
     drop_value(r, n);
-    if (r->bytes + sl_msg_size(m) + r->trie.nodes * NODE_BYTES > bytes_max) {
+    if (retained_total(r) + sl_msg_size(m) > bytes_max) {
         trie_prune(&r->trie, n);
         return RETAINED_FULL;
     }

@@ -15,6 +15,9 @@ struct retained {
     uint64_t bytes;    /* of the messages */
 };
 
+/* Bytes that count towards bytes_max: messages, and what their topics take. */
+uint64_t retained_total(const struct retained *r);
+
 enum retained_result { RETAINED_DONE, RETAINED_FULL, RETAINED_NO_MEMORY };
 
 /* Keep m as its topic's retained message (takes a reference), or, with an empty payload, forget the

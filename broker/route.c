@@ -8,11 +8,12 @@
 #include "share.h"
 #include "sub_list.h"
 
+#include "base/log.h"
 #include "base/topic.h"
 
 #include <stdlib.h>
 
-enum { ROUTE_PER_TURN = 4096 };
+enum { ROUTE_PER_TURN = 4096, FULL_TOLD_MS = 3600 * 1000, TOPIC_SHOWN_MAX = 100 };
 
 static void deliver(struct broker *b, const struct topic_entry *e, struct sl_msg *m)
 {
@@ -36,6 +37,22 @@ static void deliver(struct broker *b, const struct topic_entry *e, struct sl_msg
     b->frames.msg = NULL;
 }
 
+static void tell_full(struct broker *b, const struct sl_msg *m)
+{
+    int64_t now = broker_now(b);
+    broker_count_drop(b, BROKER_DROP_RETAINED);
+    if (b->full_told_ms != 0 && now - b->full_told_ms < FULL_TOLD_MS)
+        return;
+    b->full_told_ms = now > 0 ? now : 1;
+    struct sl_slice topic = sl_msg_topic(m);
+    if (topic.len > TOPIC_SHOWN_MAX)
+        topic.len = TOPIC_SHOWN_MAX;
+    LOG_WARN("broker",
+             "broker.max_retained_bytes is reached: the message on \"%.*s\" is delivered, but not "
+             "retained (%llu such so far)",
+             SL_FMT(topic), (unsigned long long)b->stats.dropped[BROKER_DROP_RETAINED]);
+}
+
 /* The gateway's own are few, and always fit. */
 static void retain(struct broker *b, struct sl_msg *m, struct broker_receipt *receipt)
 {
@@ -44,7 +61,7 @@ static void retain(struct broker *b, struct sl_msg *m, struct broker_receipt *re
     case RETAINED_DONE: persist_retained(b, m, receipt); break;
     case RETAINED_FULL:
         persist_retained_gone(b, m);
-        broker_count_drop(b, BROKER_DROP_RETAINED);
+        tell_full(b, m);
         break;
     case RETAINED_NO_MEMORY: broker_receipt_refuse(receipt, MQTT_RC_QUOTA_EXCEEDED); break;
     }
