@@ -3,6 +3,7 @@
 #include "core_private.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,7 +38,7 @@ struct core *core_new(const struct outbox_options *options, struct disk *disk)
     c->group_rows = GROUP_ROWS_MAX;
     c->purge_rows = PURGE_ROWS_AT_ONCE;
     c->forget_at = INT64_MAX;
-    c->retry_at = c->write_at = INT64_MIN;
+    c->retry_at = c->write_at = c->look_at = INT64_MIN;
     c->disk_ok = true; /* until the first open says otherwise */
     c->wake_now = true;
     uint64_t first = core_first_number(c);
@@ -151,7 +152,7 @@ bool core_put(struct core *c, enum outbox_lane lane, struct sl_msg *m, outbox_sa
         core_release(c, e);
         return false;
     }
-    accept_lost(c, e, memory ? OUTBOX_LOST_FULL : core_memory_loss(c));
+    accept_lost(c, e, memory ? core_full_loss(c) : core_memory_loss(c));
     return true;
 }
 
@@ -297,6 +298,24 @@ static void lane_stats(const struct core *c, const struct lane *l, struct outbox
     }
 }
 
+static void say_disk_error(const struct core *c, struct outbox_stats *ret)
+{
+    static const char *const makes_room[] = {
+        [OUTBOX_DROP_OLDEST] = "the oldest messages are dropped",
+        [OUTBOX_DROP_NEWEST] = "new messages are lost",
+        [OUTBOX_REFUSE] = "new messages are refused",
+        [OUTBOX_THIN] = "old telemetry is thinned, then the oldest dropped",
+    };
+    ret->no_room = c->space == SPACE_SHORT;
+    if (ret->no_room)
+        (void)snprintf(ret->disk_error, sizeof ret->disk_error, "%.180s; until then %s",
+                       c->disk_error, makes_room[c->options.when_full]);
+    else
+        (void)snprintf(ret->disk_error, sizeof ret->disk_error,
+                       "%.180s; up to %" PRIu64 " KiB wait in memory, retried every %d s",
+                       c->disk_error, c->options.memory_max_bytes / 1024, RETRY_MS_MAX / 1000);
+}
+
 void core_get_stats(const struct core *c, struct outbox_stats *ret)
 {
     *ret =
@@ -317,7 +336,7 @@ void core_get_stats(const struct core *c, struct outbox_stats *ret)
             ret->in_memory += !e->gone;
     }
     if (!c->disk_ok)
-        memcpy(ret->disk_error, c->disk_error, sizeof ret->disk_error);
+        say_disk_error(c, ret);
     ret->salvaged = c->salvaged;
     memcpy(ret->set_aside, c->set_aside, sizeof ret->set_aside);
     memcpy(ret->set_aside_why, c->set_aside_why, sizeof ret->set_aside_why);

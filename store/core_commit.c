@@ -51,10 +51,10 @@ static int64_t rows_at(const struct core *c)
     int64_t at = INT64_MAX;
     if (c->deletes_only)
         return at;
-    uint64_t on_disk = core_bytes_on_disk(c);
+    uint64_t room = core_row_room(c);
     for (int i = 0; i < OUTBOX_LANES; i++) {
         const struct entry *e = first_to_write(&c->lane[i]);
-        if (!e || on_disk + e->bytes > c->bytes_cap)
+        if (!e || e->bytes > room)
             continue; /* without room it waits in memory until something leaves the disk */
         if (at_once(c))
             return INT64_MIN;
@@ -65,13 +65,25 @@ static int64_t rows_at(const struct core *c)
     return at;
 }
 
+/* What was dropped makes room for rows that wait for it. */
+static bool deletes_wanted(const struct core *c)
+{
+    bool wait = false;
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        wait = wait || first_to_write(&c->lane[i]);
+    return c->deletes_only || (wait && c->space == SPACE_SHORT && c->gone.count > 0);
+}
+
 static int64_t due_at(const struct core *c)
 {
     int64_t at = rows_at(c);
     if (c->forget_at < at)
         at = c->forget_at;
-    if ((c->closing && (c->dirty || c->gone.count > 0 || c->letters.count > 0)) || !c->disk_ok)
-        return INT64_MIN; /* the latter: to see whether the disk is back */
+    if ((c->closing && (c->dirty || c->gone.count > 0 || c->letters.count > 0)) ||
+        deletes_wanted(c))
+        return INT64_MIN;
+    if (!c->disk_ok && c->look_at < at)
+        at = c->look_at;
     for (int i = 0; i < OUTBOX_LANES; i++)
         if (reserve_wanted(&c->lane[i]))
             return INT64_MIN;
@@ -163,11 +175,10 @@ static bool gather_one(struct core *c, struct gathering *at, struct entry *e)
     return true;
 }
 
-static size_t gather_rows(struct core *c, int64_t now, struct disk_commit *commit)
+static size_t gather_rows(struct core *c, int64_t now, struct disk_commit *commit,
+                          uint64_t *ret_bytes)
 {
-    uint64_t on_disk = core_bytes_on_disk(c);
-    struct gathering at = { .due = at_once(c) ? INT64_MAX : now,
-                            .room = c->bytes_cap > on_disk ? c->bytes_cap - on_disk : 0 };
+    struct gathering at = { .due = at_once(c) ? INT64_MAX : now, .room = core_row_room(c) };
     for (int i = 0; i < OUTBOX_LANES && !c->deletes_only; i++) {
         if (!first_to_write(&c->lane[i]))
             continue;
@@ -178,14 +189,20 @@ static size_t gather_rows(struct core *c, int64_t now, struct disk_commit *commi
         commit->lane[i].rows += at.rows - rows;
         commit->lane[i].bytes += at.bytes - bytes;
     }
+    *ret_bytes = at.bytes;
     return at.rows;
 }
 
-static size_t gather_letters(struct core *c)
+/* rows: bytes of the rows that go along. */
+static size_t gather_letters(struct core *c, uint64_t rows)
 {
     size_t count = 0;
+    uint64_t room = c->space == SPACE_ENOUGH ? UINT64_MAX : c->room - rows;
     for (struct entry *e = c->letters.first; e && count < LETTERS_AT_ONCE && !c->deletes_only;
          e = e->next) {
+        if (e->bytes > room)
+            break;
+        room -= e->bytes;
         const struct letter *letter = SL_CONTAINER_OF(e, struct letter, entry);
         c->group.letters[count++] = (struct disk_letter){ e->item.msg, core_wall_of(c, e),
                                                           letter->reason, e->number, e->item.lane };
@@ -225,9 +242,10 @@ void core_start_commit(struct core *c, int64_t now)
     join_ranges(&g->gone);
     commit->gone = g->gone.v;
     commit->gone_count = g->gone.count;
-    commit->row_count = gather_rows(c, now, commit);
+    uint64_t bytes;
+    commit->row_count = gather_rows(c, now, commit, &bytes);
     commit->rows = g->rows;
-    commit->letter_count = gather_letters(c);
+    commit->letter_count = gather_letters(c, bytes);
     commit->letters = g->letters;
     core_purge_in_commit(c, commit);
     commit->clock_set = c->time.to_tell;
@@ -330,12 +348,18 @@ static void commit_landed(struct core *c, const struct disk_commit *commit)
     c->syncs = commit->syncs;
     if (core_bytes_on_disk(c) == 0)
         c->bytes_cap = c->options.max_bytes;
+    core_space_landed(c, commit);
     if (c->deletes_only) { /* whether rows can be added again is yet to be seen */
         c->deletes_only = false;
         return;
     }
+    if (c->space != SPACE_ENOUGH && commit->row_count == 0) {
+        if (commit->gone_count == 0)
+            core_look_later(c);
+        return;
+    }
     c->failures = 0;
-    c->disk_ok = true;
+    c->disk_ok = c->space == SPACE_ENOUGH;
     if (c->group_rows < GROUP_ROWS_MAX)
         c->group_rows *= 2;
 }
@@ -369,6 +393,7 @@ static void lower_cap(struct core *c)
 static void commit_failed(struct core *c, const struct disk_job *job)
 {
     const struct disk_commit *commit = &job->commit;
+    core_space_failed(c, job); /* while its messages are there */
     for (int i = 0; i < OUTBOX_LANES; i++)
         take_off(c, &c->lane[i]);
     for (size_t i = 0; i < commit->gone_count; i++)
@@ -377,6 +402,11 @@ static void commit_failed(struct core *c, const struct disk_job *job)
     core_forget_soon(c, FORGET_MS); /* if only the ledger: a purge's publishers wait for it */
     core_disk_failed(c, job, "writing");
     bool full = job->code == SL_FULL || job->code == SL_LIMIT;
+    if (c->space != SPACE_ENOUGH && full) {
+        if (c->space == SPACE_SHORT)
+            c->write_at = INT64_MIN; /* the core knows how much fits: see core_space.c */
+        return;
+    }
     if (full && commit->row_count > 1) {
         c->group_rows = (commit->row_count + 1) / 2;
         c->write_at = INT64_MIN; /* fewer may fit: at once */

@@ -26,7 +26,7 @@ struct entry *lane_first_untaken(const struct core *c, const struct lane *l)
     return l->gap == 0 ? l->tail_next : NULL;
 }
 
-/* Move the list's "first untaken" past e, which is that. */
+/* Move the list's "first untaken" past e, which is that; of the tail the last may go, too. */
 static void pass(struct lane *l, struct entry *e)
 {
     if (in_head(e)) {
@@ -35,8 +35,7 @@ static void pass(struct lane *l, struct entry *e)
         l->ahead--;
         l->ahead_bytes -= e->bytes;
     } else {
-        assert(l->tail_next == e);
-        l->tail_next = skip_gone(e->next);
+        l->tail_next = l->tail_next == e ? skip_gone(e->next) : l->tail_next; /* or it is last */
     }
 }
 

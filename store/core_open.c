@@ -21,19 +21,23 @@ static bool only_writing_failed(const struct disk_job *job)
            (job->code == SL_FULL || job->code == SL_LIMIT || job->code == SL_BUSY);
 }
 
-void core_disk_failed(struct core *c, const struct disk_job *job, const char *doing)
+void core_look_later(struct core *c)
 {
     int64_t wait = RETRY_MS_MIN << (c->failures < 4 ? c->failures : 4);
     c->failures++;
-    c->write_at = core_now(c) + (wait < RETRY_MS_MAX ? wait : RETRY_MS_MAX);
+    c->look_at = core_now(c) + (wait < RETRY_MS_MAX ? wait : RETRY_MS_MAX);
+}
+
+void core_disk_failed(struct core *c, const struct disk_job *job, const char *doing)
+{
+    core_look_later(c);
+    c->write_at = c->look_at;
     if (!only_writing_failed(job))
         c->retry_at = c->write_at;
     if (job->code == SL_LIMIT)
         return; /* the bound is reached: that is what when_full is for */
     c->disk_ok = false;
-    (void)snprintf(c->disk_error, sizeof c->disk_error,
-                   "%s: %.150s; up to %" PRIu64 " KiB wait in memory, retried every %d s", doing,
-                   job->err.text, c->options.memory_max_bytes / 1024, RETRY_MS_MAX / 1000);
+    (void)snprintf(c->disk_error, sizeof c->disk_error, "%s: %.150s", doing, job->err.text);
     if (job->code == SL_CORRUPT)
         c->reopen_aside = true;
     if ((job->code == SL_CORRUPT || job->code == SL_IO) && c->disk_state == CORE_OPEN)
@@ -251,7 +255,8 @@ void core_close(struct core *c)
     c->closing = true;
     c->close_by = core_now(c) + CLOSE_MS_MAX;
     c->failures = 0;
-    c->retry_at = c->write_at = INT64_MIN; /* one more try, at once */
+    c->retry_at = c->write_at = c->look_at = INT64_MIN; /* one more try, at once */
+    c->room = UINT64_MAX;
     c->wake_now = true;
 }
 

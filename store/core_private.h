@@ -116,6 +116,13 @@ enum core_disk {
     CORE_ENDED,
 };
 
+/* Whether rows find room on the disk. See core_space.c. */
+enum core_space {
+    SPACE_ENOUGH,
+    SPACE_SHORT, /* rows can be deleted, and take the place of those: when_full makes room */
+    SPACE_NONE,  /* not even that: what is new waits in memory */
+};
+
 struct core {
     struct outbox_options options; /* path and loop not used */
     struct disk *disk;
@@ -134,6 +141,7 @@ struct core {
     struct disk_job open_job;
     uint64_t bytes;     /* of all that waits */
     uint64_t bytes_cap; /* max_bytes, or less once the file has reached its own bound */
+    uint64_t room;      /* bytes of rows that the disk is known to take; unless SPACE_ENOUGH */
     uint64_t memory;    /* footprint of the tails */
     uint64_t disk_id, dead_rows, file_bytes, bytes_written, bytes_written_before;
     uint64_t syncs, syncs_before;
@@ -143,10 +151,14 @@ struct core {
     int64_t forget_at;     /* deletions and counters are due for a commit; INT64_MAX: none wait */
     int64_t retry_at;      /* the disk is left alone until then */
     int64_t write_at; /* it is not written until then: a full one can still be read, and sent */
+    int64_t look_at;  /* while it fails: when an empty commit sees whether it is back */
     int64_t close_by;
     unsigned failures; /* of the disk, in a row */
     unsigned listings, jobs_out;
     enum core_disk disk_state;
+    enum core_space space;
+    enum outbox_lane room_lane; /* of the last that was dropped for room */
+    bool making_room;  /* drops go on until there is some to spare */
     bool adopted;      /* the disk's state was read once */
     bool tried;        /* an open was tried: until then nothing is taken, numbers are not final */
     bool reopen_aside; /* what is on disk proved corrupt */
@@ -178,6 +190,15 @@ void core_forget_row(struct core *c, enum outbox_lane lane, uint64_t number, uin
                      bool counted);
 void core_forget_soon(struct core *c, int64_t within_ms);
 bool ranges_add(struct ranges *r, struct disk_range add);
+
+/* core_space.c: a disk that is full before max_bytes is reached */
+uint64_t core_cap(const struct core *c);          /* of all that waits */
+uint64_t core_row_room(const struct core *c);     /* of rows that the next commit may add */
+uint64_t core_cap_to_spare(const struct core *c); /* what is dropped to, once something is */
+enum outbox_loss core_full_loss(const struct core *c);
+bool core_writes(const struct core *c); /* the disk takes commits, if not every row */
+void core_space_landed(struct core *c, const struct disk_commit *commit);
+void core_space_failed(struct core *c, const struct disk_job *job);
 
 /* core_room.c: bounds */
 bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes);
@@ -211,6 +232,7 @@ void core_thin_stop(struct core *c);
 /* core_open.c: the disk's coming and going */
 void core_start_open(struct core *c, int64_t now);
 void core_disk_failed(struct core *c, const struct disk_job *job, const char *doing);
+void core_look_later(struct core *c);
 void core_tick_close(struct core *c, int64_t now);
 bool core_disk_usable(const struct core *c, int64_t now);
 

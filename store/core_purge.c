@@ -172,7 +172,7 @@ static bool next_stretch(struct core *c, enum outbox_lane lane, int64_t now)
     if (p->left == 0)
         return false;
     bool thinning = lane == OUTBOX_TELEMETRY && (c->thin.out || c->thin.count > 0);
-    if (thinning && !c->disk_ok)
+    if (thinning && !core_writes(c))
         purge_end(c, SL_IO, c->disk_error);
     if (l->reading || thinning)
         return true; /* the end of that brings us back */

@@ -19,32 +19,57 @@ static struct entry *oldest_droppable(struct core *c, enum outbox_lane most, boo
     return NULL;
 }
 
+/* Down to where drops go: on a full disk somewhat further than to what is needed now. */
+static uint64_t goal(struct core *c, uint64_t bytes)
+{
+    if (bytes > core_cap(c))
+        c->making_room = c->space == SPACE_SHORT && core_drops_oldest(c);
+    return c->making_room ? core_cap_to_spare(c) : core_cap(c);
+}
+
+/* When it fits, and some is only to be spared, rows go, and none of a lane of which none had to. */
+static struct entry *next_to_drop(struct core *c, uint64_t bytes, enum outbox_lane lane,
+                                  bool *ret_read)
+{
+    bool fits = bytes <= core_cap(c);
+    struct entry *e =
+        oldest_droppable(c, fits && c->room_lane > lane ? c->room_lane : lane, ret_read);
+    return fits && e && e->where != ENTRY_DISK ? NULL : e;
+}
+
+static void drop_for_room(struct core *c, struct entry *e)
+{
+    c->room_lane = e->item.lane;
+    core_thin_dropped(c, c->room_lane);
+    core_drop(c, e, core_full_loss(c));
+}
+
 /* Room for a new message of the lane. A lane never pushes out what is more important than itself.
  * While the oldest rows still have to be read before they can be dropped, and while the lane is
  * being thinned, the message is let in: it stays in memory, within that bound, until there is room
  * on the disk. */
 bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes)
 {
-    if (bytes > c->bytes_cap)
+    if (bytes > core_cap(c))
         return false;
-    while (c->bytes + bytes > c->bytes_cap) {
+    while (c->bytes + bytes > goal(c, c->bytes + bytes)) {
         if (!core_drops_oldest(c))
             return false;
         if (core_thin_helps(c))
             return true;
         bool read;
-        struct entry *e = oldest_droppable(c, lane, &read);
+        struct entry *e = next_to_drop(c, c->bytes + bytes, lane, &read);
         if (!e)
-            return read;
-        core_thin_dropped(c, e->item.lane);
-        core_drop(c, e, OUTBOX_LOST_FULL);
+            return read || c->bytes + bytes <= core_cap(c);
+        drop_for_room(c, e);
     }
+    c->making_room = false;
     return true;
 }
 
 static bool writing_works(const struct core *c)
 {
-    return c->disk_ok && c->failures == 0;
+    return core_writes(c) && c->failures == 0;
 }
 
 /* While the disk works, a message that somebody waits for goes to disk in a moment, and how many
@@ -91,19 +116,34 @@ bool core_wants_slower(const struct core *c)
     return core_pressed(c) && writing_works(c);
 }
 
+/* Those that were let in before the disk was seen to be full. */
+static void trim_newest(struct core *c)
+{
+    for (int i = OUTBOX_LANES - 1; i >= 0 && c->space == SPACE_SHORT; i--) {
+        struct entry *e;
+        while (c->bytes > core_cap(c) && (e = c->lane[i].tail.last) && e->where == ENTRY_MEMORY &&
+               !e->taken)
+            core_drop(c, e, OUTBOX_LOST_NO_ROOM);
+    }
+}
+
 /* Catch up with drops that had to wait for a read, or for a cap that came down. */
 void core_trim(struct core *c)
 {
-    if (!core_drops_oldest(c))
+    if (!core_drops_oldest(c)) {
+        trim_newest(c);
         return;
-    while (c->bytes > c->bytes_cap && !core_thin_helps(c)) {
-        bool read;
-        struct entry *e = oldest_droppable(c, OUTBOX_ALERT, &read);
-        if (!e)
-            return;
-        core_thin_dropped(c, e->item.lane);
-        core_drop(c, e, OUTBOX_LOST_FULL);
     }
+    while (c->bytes > goal(c, c->bytes) && !core_thin_helps(c)) {
+        bool read;
+        struct entry *e = next_to_drop(c, c->bytes, OUTBOX_ALERT, &read);
+        if (!e && read)
+            return;
+        if (!e)
+            break;
+        drop_for_room(c, e);
+    }
+    c->making_room = false;
 }
 
 static int64_t expires_at(const struct core *c, const struct entry *e)

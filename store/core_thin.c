@@ -33,7 +33,7 @@ static bool has_rows(const struct lane *l)
 static bool will_have_rows(const struct core *c, const struct lane *l)
 {
     return l->tail.first && l->waiting >= c->in_flight + 2 &&
-           core_bytes_on_disk(c) + l->tail.first->bytes <= c->bytes_cap;
+           l->tail.first->bytes <= core_row_room(c);
 }
 
 /* Whether room is being made, or will be: then nothing is dropped meanwhile. */
@@ -41,7 +41,7 @@ bool core_thin_helps(struct core *c)
 {
     struct thin *t = &c->thin;
     const struct lane *l = lane_of(c);
-    if (c->options.when_full != OUTBOX_THIN || c->closing || !c->disk_ok ||
+    if (c->options.when_full != OUTBOX_THIN || c->closing || !core_writes(c) ||
         c->disk_state != CORE_OPEN)
         return false;
     if (t->active || t->count > 0)
@@ -63,7 +63,7 @@ bool core_thin_due(const struct core *c)
 {
     const struct thin *t = &c->thin;
     return ((t->wanted && has_rows(&c->lane[OUTBOX_TELEMETRY])) || t->active) && !t->out &&
-           t->count == 0 && !c->closing && c->disk_ok && c->disk_state == CORE_OPEN &&
+           t->count == 0 && !c->closing && core_writes(c) && c->disk_state == CORE_OPEN &&
            !c->lane[OUTBOX_TELEMETRY].reading && !core_purging(c, &c->lane[OUTBOX_TELEMETRY]);
 }
 
@@ -73,7 +73,7 @@ bool core_thin_holds_reads(const struct core *c, const struct lane *l)
 {
     const struct thin *t = &c->thin;
     return l == &c->lane[OUTBOX_TELEMETRY] &&
-           (t->out || (c->disk_ok && (t->wanted || (t->active && !c->link_up))));
+           (t->out || (core_writes(c) && (t->wanted || (t->active && !c->link_up))));
 }
 
 static int by_number(const void *a, const void *b)

@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 
+/* A row takes up to so much of the file for what it is counted for. */
+#define ROW_TAKES  5
+#define ROW_COUNTS 4
+
 enum column {
     C_NUMBER,
     C_WALL,
@@ -179,22 +183,34 @@ static enum sl_code apply(struct db *db, struct disk_commit *commit, struct sl_e
     return code;
 }
 
+static void look_at_room(struct db *db, struct disk_room *ret)
+{
+    struct sql_room room;
+    sql_look_at_room(&db->sql, &room);
+    *ret =
+        (struct disk_room){ true, room.grows, room.deletes, room.bytes / ROW_TAKES * ROW_COUNTS };
+}
+
 static void report(struct db *db, struct disk_commit *commit)
 {
     commit->dead_rows = db->dead_rows;
     commit->file_bytes = sql_file_bytes(&db->sql);
     commit->bytes_written = sql_bytes_written(&db->sql);
     commit->syncs = sql_syncs(&db->sql);
+    look_at_room(db, &commit->room);
 }
 
 static enum sl_code check_space(struct db *db, const struct disk_commit *commit, struct sl_err *err)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < commit->row_count; i++)
-        bytes += disk_row_bytes(commit->rows[i].msg) * 5 / 4;
+        bytes += disk_row_bytes(commit->rows[i].msg) * ROW_TAKES / ROW_COUNTS;
     for (size_t i = 0; i < commit->letter_count; i++)
-        bytes += disk_row_bytes(commit->letters[i].msg) * 5 / 4;
-    return bytes > 0 ? sql_check_space(&db->sql, bytes, err) : SL_OK;
+        bytes += disk_row_bytes(commit->letters[i].msg) * ROW_TAKES / ROW_COUNTS;
+    enum sl_code code = bytes > 0 ? sql_check_space(&db->sql, bytes, err) : SL_OK;
+    if (code == SL_OK) /* each range may lie on a page of its own */
+        sql_spare_log(&db->sql, bytes + commit->gone_count * SQL_PAGE_SIZE);
+    return code;
 }
 
 enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err *err)
@@ -217,6 +233,10 @@ enum sl_code db_commit(struct db *db, struct disk_commit *commit, struct sl_err 
         return SL_OK;
     }
     sql_rollback(&db->sql);
+    if (code != SL_FULL)
+        return code;
+    sql_empty_log(&db->sql); /* the next may find room in it */
+    look_at_room(db, &commit->room);
     db->dead_rows = dead_rows;
     db->dead_bytes = dead_bytes;
     return code;

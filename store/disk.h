@@ -83,6 +83,13 @@ struct disk_letter {
     uint64_t number;
     enum outbox_lane lane;
 };
+/* What the disk takes now, as far as anybody can see. */
+struct disk_room {
+    bool known;
+    bool grows;     /* the file system has room */
+    bool deletes;   /* rows can be deleted, if not added */
+    uint64_t bytes; /* of rows, as they are counted, that the next commit may add */
+};
 /* Ranges and letters are deleted before others are added; a row that is there already is replaced.
  */
 struct disk_commit {
@@ -101,6 +108,7 @@ struct disk_commit {
     uint64_t letters_removed;            /* out: for letters_gone */
     uint64_t file_bytes;                 /* out: database and log */
     uint64_t bytes_written, syncs;       /* out: since the open, estimated */
+    struct disk_room room;               /* out: afterwards, also when it failed for lack of room */
 };
 
 /* One row read. msg is NULL when it failed its checksum; otherwise the reference is the receiver's.

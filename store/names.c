@@ -12,6 +12,7 @@ static const char *const loss_names[OUTBOX_LOSSES] = {
     [OUTBOX_LOST_DEAD] = "dead",       [OUTBOX_LOST_DISK] = "disk",
     [OUTBOX_LOST_CORRUPT] = "corrupt", [OUTBOX_LOST_PURGED] = "purged",
     [OUTBOX_LOST_BURST] = "burst",     [OUTBOX_LOST_THINNED] = "thinned",
+    [OUTBOX_LOST_NO_ROOM] = "no-room",
 };
 
 const char *outbox_lane_name(enum outbox_lane lane)

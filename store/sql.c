@@ -162,6 +162,8 @@ void sql_close(struct sql *s)
 {
     (void)sqlite3_close(s->handle); /* moves the log into the database; what fails is done at the
                                        next start */
+    if (s->fd > 0)
+        (void)close(s->fd);
     free(s->path);
     *s = (struct sql){ 0 };
 }
@@ -186,6 +188,8 @@ enum sl_code sql_configure(struct sql *s, uint64_t pages_max, struct sl_err *err
                         err);
     if (code == SL_OK)
         code = sql_exec(s, bound, err);
+    if (code == SL_OK && s->fd == 0)
+        s->fd = open(s->path, O_RDWR | O_CLOEXEC); /* without it no room is taken ahead */
     return code;
 }
 
@@ -240,6 +244,15 @@ uint64_t sql_log_bytes(const struct sql *s)
     return size_of(log);
 }
 
+uint64_t sql_database_bytes(const struct sql *s)
+{
+    struct stat st;
+    if (stat(s->path, &st) != 0)
+        return 0;
+    uint64_t size = (uint64_t)st.st_size, blocks = (uint64_t)st.st_blocks * 512;
+    return size > blocks ? size : blocks;
+}
+
 uint64_t sql_file_bytes(const struct sql *s)
 {
     return size_of(s->path) + sql_log_bytes(s);
@@ -247,8 +260,7 @@ uint64_t sql_file_bytes(const struct sql *s)
 
 uint64_t sql_bytes_written(const struct sql *s)
 {
-    return s->log_pages_written * (SQL_PAGE_SIZE + 24) /* a frame's header */
-           + s->checkpoint_pages * SQL_PAGE_SIZE;
+    return s->log_pages_written * SQL_FRAME_SIZE + s->checkpoint_pages * SQL_PAGE_SIZE;
 }
 
 uint64_t sql_syncs(const struct sql *s)
@@ -258,8 +270,13 @@ uint64_t sql_syncs(const struct sql *s)
 
 void sql_upkeep(struct sql *s)
 {
-    if (s->log_pages < s->log_pages_max)
-        return;
+    if (s->log_pages >= s->log_pages_max || (s->log_is_short && s->log_pages > 0))
+        sql_empty_log(s);
+    s->log_is_short = false; /* a failure is not repeated before somebody has looked again */
+}
+
+void sql_empty_log(struct sql *s)
+{
     int in_log = 0, moved = 0;
     int rc = sqlite3_wal_checkpoint_v2(s->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
     if (moved > 0 && s->sync != OUTBOX_SYNC_OFF)

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define SQL_PAGE_SIZE     4096
+#define SQL_FRAME_SIZE    (SQL_PAGE_SIZE + 24) /* of a page in the log */
 #define SQL_STRING_(x)    #x
 #define SQL_STRING(x)     SQL_STRING_(x)
 #define SQL_SET_PAGE_SIZE "PRAGMA page_size=" SQL_STRING(SQL_PAGE_SIZE)
@@ -28,6 +29,9 @@ struct sql {
     char *path;
     uint64_t log_pages, log_pages_max, log_pages_written, checkpoint_pages, syncs;
     enum outbox_sync sync;
+    int fd; /* of the database, its own; closed after the connection, whose locks go with it. 0:
+               none */
+    bool log_is_short; /* the disk is nearly full: its pages had better find their place soon */
 };
 
 /* ---- sql.c: the connection ---- */
@@ -61,13 +65,25 @@ void sql_upkeep(struct sql *s);
 /* Since the connection, from what SQLite is known to do. */
 uint64_t sql_bytes_written(const struct sql *s);
 uint64_t sql_syncs(const struct sql *s);
-uint64_t sql_file_bytes(const struct sql *s); /* database and log */
-uint64_t sql_log_bytes(const struct sql *s);  /* of the log's file; 0 without one */
+uint64_t sql_file_bytes(const struct sql *s);     /* database and log */
+uint64_t sql_log_bytes(const struct sql *s);      /* of the log's file; 0 without one */
+uint64_t sql_database_bytes(const struct sql *s); /* as far as the file system has room for it */
+void sql_empty_log(struct sql *s);                /* as far as it goes */
 
 /* ---- sql_space.c: the reserve ---- */
 
 void sql_measure_space(struct sql *s); /* sets log_pages_max */
-/* SL_FULL when so many bytes more would touch the reserve. */
+struct sql_room {
+    uint64_t bytes;         /* that the next transaction may add */
+    uint64_t left, reserve; /* of the file system */
+    bool grows;             /* it has room for more */
+    bool deletes;           /* the next transaction may at least delete */
+};
+void sql_look_at_room(struct sql *s, struct sql_room *ret);
+/* Sees to it that a transaction that adds so much finds room in the log, if need be by emptying. */
+void sql_spare_log(struct sql *s, uint64_t bytes);
+/* SL_FULL when so many bytes more would touch the reserve. Of a configured connection the room in
+ * the database is taken now: pages in the log can then always be moved there. */
 SL_NODISCARD enum sl_code sql_check_space(struct sql *s, uint64_t bytes, struct sl_err *err);
 
 /* ---- sql_rescue.c: files that somebody removed ---- */

@@ -174,9 +174,46 @@ static size_t rows_gone(const struct fake_disk *d, const struct disk_commit *c)
     return sum;
 }
 
+static uint64_t bytes_there(const struct fake_disk *d)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        for (size_t at = 0; at < d->rows[i].count; at++)
+            sum += disk_row_bytes(d->rows[i].v[at].msg);
+    return sum;
+}
+
+static uint64_t outside(const struct fake_disk *d)
+{
+    return d->file + d->others < d->size ? d->size - d->file - d->others : 0;
+}
+
+static void tell_room(const struct fake_disk *d, struct disk_room *ret)
+{
+    if (d->size == 0)
+        return;
+    *ret = (struct disk_room){ .known = true,
+                               .grows = outside(d) > 0,
+                               .deletes = !d->log_is_stuck,
+                               .bytes = d->file - bytes_there(d) + outside(d) };
+    if (d->log_is_stuck)
+        ret->bytes = 0;
+}
+
+static enum sl_code check_size(const struct fake_disk *d, const struct disk_commit *c)
+{
+    struct disk_room room = { .bytes = UINT64_MAX };
+    uint64_t bytes = 0;
+    tell_room(d, &room);
+    for (size_t i = 0; i < c->row_count; i++)
+        bytes += disk_row_bytes(c->rows[i].msg);
+    bool stuck = d->log_is_stuck && (c->row_count > 0 || c->gone_count > 0);
+    return bytes > room.bytes || stuck ? SL_FULL : SL_OK;
+}
+
 static enum sl_code do_commit(struct fake_disk *d, struct disk_commit *c)
 {
-    enum sl_code code = d->commit_fails;
+    enum sl_code code = d->commit_fails == SL_OK ? check_size(d, c) : d->commit_fails;
     if (code == SL_OK && c->row_count > 0)
         code = d->add_fails;
     if (code == SL_OK && d->room_rows > 0 && c->row_count > 0 &&
@@ -184,6 +221,9 @@ static enum sl_code do_commit(struct fake_disk *d, struct disk_commit *c)
         code = SL_LIMIT;
     if (code == SL_OK || d->commit_lands)
         apply(d, c);
+    if (bytes_there(d) > d->file)
+        d->file = bytes_there(d);
+    tell_room(d, &c->room);
     d->commits += code == SL_OK;
     d->last_rows = c->row_count;
     d->last_ranges = c->gone_count;

@@ -33,6 +33,10 @@ struct fake_disk {
     bool noted;         /* what was reserved is known also when opening fails */
     bool commit_lands;  /* a failing commit happens all the same */
     uint64_t room_rows; /* 0: no bound */
+    /* A file system, if it has a size: the file keeps what rows have left, others take what they
+     * like, and the core is told. Bytes as rows are counted. */
+    uint64_t size, others, file;
+    bool log_is_stuck; /* no byte is left for the log either */
     /* what happened */
     unsigned opens, commits, reads, thins, counts, closes;
     size_t last_rows, last_ranges; /* of the last commit */

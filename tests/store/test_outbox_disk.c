@@ -8,6 +8,7 @@
 
 #include "harm.h"
 #include "outbox_rig.h"
+#include "rows.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -127,15 +128,94 @@ static void room_inside_a_full_disk(void **state)
     wait_for(&p, safe_is, COUNT);
     wait_for_upkeep(&p); /* the log was moved into the database, and is free */
     fill_up(p.folder);
+    p.safe = 0;
     put(&p, OUTBOX_NORMAL, "more");
     wait_for(&p, disk_ok_is, 0);
-    drain(&p, COUNT + 1, NULL);
+    wait_for(&p, safe_is, 1); /* the oldest made room for it */
+    struct outbox_lane_stats normal = stats_of(&p).lane[OUTBOX_NORMAL];
+    assert_int_equal(normal.lost, normal.loss[OUTBOX_LOST_NO_ROOM].count);
+    assert_in_range(normal.lost, 1, COUNT / 5);
+    drain(&p, normal.waiting, NULL);
     outbox_set_link(p.outbox, false);
     wait_for(&p, disk_ok_is, 1);
     unsigned safe = p.safe;
     for (int i = 0; i < COUNT / 4; i++)
         assert_true(put_bytes(&p, OUTBOX_NORMAL, "n", 500));
     wait_for(&p, safe_is, safe + COUNT / 4);
+    place_close(&p);
+    assert_int_equal(umount(p.folder), 0);
+    place_release(&p);
+}
+
+/* ---- others fill the disk ---- */
+
+static const struct policy_case {
+    const char *name;
+    enum outbox_when_full when_full;
+    bool safe; /* publishers get their acknowledgement: something else went */
+    enum outbox_loss why;
+} policies[] = {
+    { "drop-oldest", OUTBOX_DROP_OLDEST, true, OUTBOX_LOST_NO_ROOM },
+    { "thin", OUTBOX_THIN, true, OUTBOX_LOST_THINNED },
+    { "drop-newest", OUTBOX_DROP_NEWEST, false, OUTBOX_LOST_NO_ROOM },
+    { "refuse", OUTBOX_REFUSE, false, OUTBOX_LOST_NO_ROOM },
+};
+
+static unsigned put_slowly(struct place *p, unsigned count)
+{
+    unsigned accepted = 0;
+    for (unsigned i = 0; i < count; i++) {
+        accepted += put_bytes(p, OUTBOX_TELEMETRY, i % 2 ? "t" : "u", 500);
+        (void)uv_run(&p->loop, UV_RUN_ONCE);
+    }
+    return accepted;
+}
+
+/* Not a byte is left, with much less than max_bytes on the disk: when_full applies. */
+static void others_fill_the_disk(void **state)
+{
+    enum { COUNT = 4000, MORE = 800 };
+    const struct policy_case *c = *state;
+    struct place p;
+    place_init(&p);
+    if (!mount_small(p.folder, "size=16m")) {
+        place_release(&p);
+        skip();
+    }
+    p.options.when_full = c->when_full;
+    place_open(&p);
+    for (int i = 0; i < COUNT; i++)
+        assert_true(put_bytes(&p, OUTBOX_TELEMETRY, i % 2 ? "t" : "u", 500));
+    wait_for(&p, safe_is, COUNT);
+    wait_for_upkeep(&p);
+    struct stat before, after;
+    assert_int_equal(stat(p.db, &before), 0);
+    fill_up(p.folder);
+    p.safe = p.unsafe = 0;
+    unsigned accepted = put_slowly(&p, MORE);
+    wait_for(&p, told_is, accepted); /* nobody waits for ever */
+    struct outbox_stats s = stats_of(&p);
+    const struct outbox_lane_stats *l = &s.lane[OUTBOX_TELEMETRY];
+    print_message("%s: %u safe, %u not; %llu thinned, %llu dropped, %llu wait\n", c->name, p.safe,
+                  p.unsafe, (unsigned long long)l->loss[OUTBOX_LOST_THINNED].count,
+                  (unsigned long long)l->loss[OUTBOX_LOST_NO_ROOM].count,
+                  (unsigned long long)l->waiting);
+    assert_true(s.no_room && !s.disk_ok && strstr(s.disk_error, "no room on the file system"));
+    assert_int_equal(p.safe, c->safe ? MORE : 0);
+    assert_true(l->loss[c->why].count > 0);
+    assert_int_equal(l->loss[OUTBOX_LOST_NO_ROOM].count + l->loss[OUTBOX_LOST_THINNED].count,
+                     l->lost);
+    assert_true(l->waiting > COUNT / 2);
+    assert_int_equal(stat(p.db, &after), 0);
+    assert_true(after.st_size <= before.st_size + 8192);
+    char junk[96];
+    (void)snprintf(junk, sizeof junk, "%s/junk", p.folder);
+    assert_int_equal(unlink(junk), 0);
+    wait_for(&p, disk_ok_is, 1);
+    p.safe = 0;
+    assert_int_equal(put_slowly(&p, MORE), MORE);
+    wait_for(&p, safe_is, MORE);
+    drain(&p, stats_of(&p).lane[OUTBOX_TELEMETRY].waiting, NULL);
     place_close(&p);
     assert_int_equal(umount(p.folder), 0);
     place_release(&p);
@@ -232,5 +312,8 @@ int main(void)
         cmocka_unit_test(a_removed_log_is_written_anew),
         cmocka_unit_test(another_file_in_its_place),
     };
-    return cmocka_run_group_tests_name("outbox and its disk", tests, NULL, NULL);
+    struct CMUnitTest full[SL_ARRAY_LEN(policies)];
+    (void)ROWS_OF(full, policies, others_fill_the_disk);
+    int failed = cmocka_run_group_tests_name("others fill the disk", full, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("outbox and its disk", tests, NULL, NULL);
 }

@@ -11,7 +11,8 @@
  * does not grow with the backlog; neither does start-up time.
  *
  * Numbers begin high (they follow the clock's seconds), have gaps, and stay below 2^53. Rows are
- * only added while a reserve of the file system stays free (8 MiB, or an eighth of a smaller one).
+ * only added while a reserve of the file system stays free (8 MiB, or an eighth of a smaller one),
+ * or in the place of rows that have left: on a full disk when_full applies before max_bytes.
  *
  * Loop thread only. Callbacks never run inside the call that caused them (they come from the loop),
  * so callers need not be re-entrant. */
@@ -38,11 +39,13 @@ enum outbox_loss {
     OUTBOX_LOST_FULL,    /* max_bytes: oldest (or newest) dropped */
     OUTBOX_LOST_AGE,     /* older than max_age, or its own ttl */
     OUTBOX_LOST_DEAD,    /* the cloud can never take it: in the dead letters */
-    OUTBOX_LOST_DISK,    /* disk full or failing, and memory's bound reached */
+    OUTBOX_LOST_DISK,    /* the disk takes nothing at all, and memory's bound reached */
     OUTBOX_LOST_CORRUPT, /* a row failed its checksum, or a database was set aside */
     OUTBOX_LOST_PURGED,  /* by hand */
     OUTBOX_LOST_BURST,   /* came faster than the disk takes it, and memory's bound reached */
-    OUTBOX_LOST_THINNED, /* max_bytes: one of two messages of a topic, of the oldest telemetry */
+    OUTBOX_LOST_THINNED, /* max_bytes, or the disk: one of two messages of a topic, of the oldest
+                            telemetry */
+    OUTBOX_LOST_NO_ROOM, /* as FULL, but the disk was full before max_bytes was reached */
     OUTBOX_LOSSES
 };
 const char *outbox_loss_name(enum outbox_loss why);
@@ -103,6 +106,7 @@ struct outbox_stats {
     uint64_t lost_written; /* losses, of all lanes and reasons, that the ledger on the disk has */
     bool opening; /* the first open is still under way: what is on disk is not counted yet */
     bool disk_ok; /* also true while the first open is still under way */
+    bool no_room; /* not disk_ok, but what is there can be deleted: when_full makes room */
     char disk_error[256]; /* when not disk_ok: what happened and what to do */
     char set_aside[512];  /* where a database that could not be used was moved; "" if none */
     char set_aside_why[160];
