@@ -85,11 +85,11 @@ static void watch_thinning(struct gateway *g, const struct outbox_stats *s, int6
         return;
     g->thin_passes = s->thin_passes;
     g->told_thin_ms = now;
-    LOG_WARN(
-        "store",
-        "store.max_bytes is reached: the resolution of the oldest telemetry was halved, topic by "
-        "topic (%llu messages thinned out so far)",
-        (unsigned long long)thinned);
+    LOG_WARN("store",
+             "%s: the resolution of the oldest telemetry was halved, topic by "
+             "topic (%llu messages thinned out so far)",
+             s->no_room ? "the disk is full" : "store.max_bytes is reached",
+             (unsigned long long)thinned);
 }
 
 static void watch_cloud(struct gateway *g, const struct outbox_stats *s)

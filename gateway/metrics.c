@@ -192,6 +192,8 @@ static void store_metrics(struct gateway *g, struct sl_buf *out)
             s.syncs_estimate);
     gauge(out, "sluice_store_file_bytes", "Size of the database file.", (double)s.file_bytes);
     gauge(out, "sluice_store_usable", "1 while the store can write to its disk.", s.disk_ok);
+    gauge(out, "sluice_store_no_room",
+          "1 while the disk is full, and store.when_full makes room in what waits.", s.no_room);
 }
 
 /* state.db: sessions and retained messages. */

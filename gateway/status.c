@@ -112,6 +112,8 @@ static void fill_store(const struct outbox_stats *s, cJSON *o)
     add_uint(o, "dropped", t.dropped);
     add_uint(o, "thinned", t.thinned);
     add_uint(o, "dead", s->dead);
+    if (!s->disk_ok)
+        add_str(o, "alarm", s->disk_error);
 }
 
 static void add_store(struct gateway *g, cJSON *root)
@@ -123,6 +125,7 @@ static void add_store(struct gateway *g, cJSON *root)
     add_uint(o, "max_bytes", g->config->store.max_bytes);
     (void)cJSON_AddBoolToObject(o, "opening", s.opening);
     (void)cJSON_AddBoolToObject(o, "disk_ok", s.disk_ok);
+    (void)cJSON_AddBoolToObject(o, "no_room", s.no_room);
     add_str(o, "disk_error", s.disk_error);
     add_str(o, "set_aside", s.set_aside);
     add_uint(o, "salvaged", s.salvaged);
@@ -284,12 +287,29 @@ static bool report(cJSON *reasons, struct sl_buf *out)
     return fine;
 }
 
+/* What somebody has to look at, though the gateway works. */
+static void add_alarms(struct gateway *g, cJSON *reasons)
+{
+    struct outbox_stats s;
+    struct state_stats sessions = { .disk_ok = true };
+    outbox_get_stats(g->outbox, &s);
+    if (g->state)
+        state_get_stats(g->state, &sessions);
+    if (!s.disk_ok)
+        add_reason(reasons, s.disk_error);
+    if (!sessions.disk_ok)
+        add_reason(reasons, sessions.disk_error);
+}
+
 bool status_healthy(struct gateway *g, struct sl_buf *out)
 {
     cJSON *reasons = cJSON_CreateArray();
-    if (g->stopping)
+    if (!g->stopping)
+        add_alarms(g, reasons);
+    else
         add_reason(reasons, "the gateway is stopping");
-    return report(reasons, out);
+    (void)report(reasons, out);
+    return !g->stopping;
 }
 
 bool status_ready(struct gateway *g, struct sl_buf *out)
@@ -303,12 +323,6 @@ bool status_ready(struct gateway *g, struct sl_buf *out)
         add_reason(reasons, "listeners are not open");
     if (s.opening)
         add_reason(reasons, "the store is being opened");
-    if (!s.disk_ok)
-        add_reason(reasons, s.disk_error);
-    struct state_stats sessions = { .disk_ok = true };
-    if (g->state)
-        state_get_stats(g->state, &sessions);
-    if (!sessions.disk_ok)
-        add_reason(reasons, sessions.disk_error);
+    add_alarms(g, reasons);
     return report(reasons, out);
 }

@@ -309,11 +309,13 @@ static int give_check(struct request *r, bool (*check)(void *ctx, struct sl_buf 
 {
     struct sl_buf reasons = { .max = WEB_ERROR_MAX - 64 }, body = { .max = WEB_ERROR_MAX };
     bool ok = !check || check(r->w->options.view.ctx, &reasons);
+    const char *why = reasons.failed || reasons.len == 0 ? "[]" : sl_buf_cstr(&reasons);
+    bool alarms = ok && strcmp(why, "[]") != 0;
     if (ok)
-        sl_buf_printf(&body, "{\"status\":\"%s\"}", good);
+        sl_buf_printf(&body, "{\"status\":\"%s\"%s%s}", good, alarms ? ",\"alarms\":" : "",
+                      alarms ? why : "");
     else
-        sl_buf_printf(&body, "{\"error\":\"%s\",\"reasons\":%s}", bad,
-                      reasons.failed || reasons.len == 0 ? "[]" : sl_buf_cstr(&reasons));
+        sl_buf_printf(&body, "{\"error\":\"%s\",\"reasons\":%s}", bad, why);
     int rc = answer_now(r, (struct head){ .status = ok ? 200 : 503 }, &body);
     sl_buf_free(&reasons);
     sl_buf_free(&body);

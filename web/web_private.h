@@ -18,7 +18,7 @@
 #define WEB_CONNECTIONS_MAX 96
 #define WEB_BODY_MAX        ((size_t)8 * 1024 * 1024) /* of one answer */
 #define WEB_CHUNK           ((size_t)16 * 1024)       /* bytes handed to the socket at once */
-#define WEB_ERROR_MAX       512                       /* text of one error */
+#define WEB_ERROR_MAX       1024                      /* text of one error */
 
 struct live_client; /* live.c */
 

@@ -341,6 +341,7 @@ static void metrics_are_prometheus_text(void **state)
         "sluice_outbox_lost_total",
         "sluice_outbox_waiting_bytes",
         "sluice_store_usable",
+        "sluice_store_no_room",
         "sluice_cloud_online",
         "sluice_rule_in_total",
     };

@@ -306,6 +306,8 @@ static bool healthy(void *ctx, struct sl_buf *reasons)
     const struct fake *f = ctx;
     if (f->unhealthy)
         sl_buf_put_str(reasons, "[\"the disk does not answer\"]");
+    else
+        sl_buf_put_str(reasons, f->alarm ? "[\"the disk is full\"]" : "[]");
     return !f->unhealthy;
 }
 

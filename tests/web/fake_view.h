@@ -17,7 +17,7 @@ struct fake_watch {
 struct fake {
     int64_t started_ms, now_ms; /* wall */
     const char *cloud_state;    /* "online", "stalled", ...; "" takes them in turn */
-    bool unhealthy, unready;
+    bool alarm, unhealthy, unready;
     unsigned logins, watches_made, watches_ended;
     size_t padding; /* bytes put into the status on top */
     struct fake_watch watches[FAKE_WATCHES];

@@ -126,6 +126,25 @@ static void script_unwell(struct rig *rig)
     reply_free(&r);
 }
 
+static void script_alarms(struct rig *rig)
+{
+    struct reply r = { 0 };
+    EXPECT(rig, client_ask(rig, "GET /healthz", NULL, &r) && r.status == 200);
+    EXPECT(rig, strcmp(sl_buf_cstr(&r.body),
+                       "{\"status\":\"healthy\",\"alarms\":[\"the disk is full\"]}") == 0);
+    reply_free(&r);
+}
+
+static void alarms(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig, WEB_ANONYMOUS_NONE);
+    rig.fake.alarm = true;
+    rig_run(&rig, script_alarms);
+    assert_int_equal(rig.stats.errors, 0);
+}
+
 static void unwell(void **state)
 {
     struct rig rig;
@@ -437,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_path_and_method),
         cmocka_unit_test(unwell),
+        cmocka_unit_test(alarms),
         cmocka_unit_test(keepalive),
         cmocka_unit_test(large_answers),
         cmocka_unit_test(too_large_an_answer),

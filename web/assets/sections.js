@@ -224,9 +224,9 @@ export function drawDiskNote(store) {
   const broken = store.disk_ok === false;
   byId('disk-note').hidden = !broken && !store.set_aside;
   setAttribute(byId('disk-note'), 'data-state', broken ? 'offline' : 'stalled');
-  setIdText('disk-note-title', broken ? 'The disk takes no messages' : 'The queue began afresh');
+  setIdText('disk-note-title', store.no_room ? 'The disk is full' : broken ? 'The disk takes no messages' : 'The queue began afresh');
   setIdText('disk-note-text', broken
-    ? sentence(`${store.disk_error || 'writing fails'}; what waits is kept in memory only`)
+    ? sentence(store.disk_error || 'writing fails')
     : sentence(`the old database failed its check and was set aside as ${store.set_aside}; ${Number(store.salvaged) || 0} messages of it were brought over`));
 }
 

@@ -45,8 +45,8 @@ struct web_view {
     /* /api/v1/history: {"series":..,"points":[[ms,value],..]} since wall ms; false when there is no
      * such series. */
     bool (*history)(void *ctx, struct sl_slice series, int64_t since_ms, struct sl_buf *out);
-    bool (*healthy)(void *ctx,
-                    struct sl_buf *reasons); /* false: reasons holds a JSON array of strings */
+    /* reasons: a JSON array of strings. False: why not; true: what somebody has to look at. */
+    bool (*healthy)(void *ctx, struct sl_buf *reasons);
     bool (*ready)(void *ctx, struct sl_buf *reasons);
     bool (*login)(void *ctx, struct sl_slice user, struct sl_slice password); /* HTTP Basic */
     /* Tap on topics that fit filter, until unwatch; NULL when refused (bad filter, bound reached).
