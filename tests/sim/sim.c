@@ -277,6 +277,8 @@ static uint64_t check_ledger(struct sim *s)
                  (unsigned long long)l->lost);
         uint64_t dead = l->loss[OUTBOX_LOST_DEAD].count, purged = l->loss[OUTBOX_LOST_PURGED].count;
         must(s->bounded || l->lost == dead + purged);
+        must(s->fake.size > 0 || l->loss[OUTBOX_LOST_NO_ROOM].count == 0);
+        s->no_room = s->no_room || l->loss[OUTBOX_LOST_NO_ROOM].count > 0;
         must(s->purges > 0 || purged == 0);
         waiting += l->waiting;
     }
@@ -336,6 +338,10 @@ static void choose_faults(struct sim *s)
     s->batch_bytes = 64 + (unsigned)sim_below(s, 5000);
     s->bounded = sim_below(s, 100) < 25;
     s->report_after_s = 1 + (unsigned)sim_below(s, 20);
+    if (s->bounded && sim_chance(s, 400)) {
+        s->faults.others = 1 + (unsigned)sim_below(s, 60);
+        s->fake.size = 20000 + sim_below(s, 100000);
+    }
     s->old_cloud = sim_below(s, 100) < 10;
     s->late_clock = sim_below(s, 100) < 15;
     if (s->late_clock) {
@@ -354,6 +360,13 @@ static void purge(struct sim *s)
                                                                         : UINT64_MAX };
     if (outbox_purge(s->gateway->outbox, &request) == SL_OK)
         s->purges++;
+}
+
+/* Mostly all of it; now and then not even the log has a byte. */
+static void fill_disk(struct sim *s)
+{
+    s->fake.log_is_stuck = sim_chance(s, 150);
+    s->fake.others = sim_chance(s, 300) ? 0 : sim_below(s, s->fake.size * 3 / 2);
 }
 
 static void set_clock(struct sim *s)
@@ -391,6 +404,8 @@ static void one_step(struct sim *s)
     }
     if (sim_chance(s, s->faults.purge))
         purge(s);
+    if (sim_chance(s, s->faults.others))
+        fill_disk(s);
     pass(s, (int64_t)sim_below(s, sim_chance(s, 50) ? 20000 : 150));
     (void)check_ledger(s);
     if (crashes(s))
@@ -404,6 +419,8 @@ static void drain(struct sim *s)
     int64_t begin = s->loop.now_ms;
     s->faults = (struct sim_faults){ 0 };
     s->draining = true;
+    s->fake.others = 0;
+    s->fake.log_is_stuck = false;
     if (s->late_clock && !s->clock_was_set)
         set_clock(s);
     if (!s->gateway)
@@ -460,6 +477,7 @@ static void open_world(struct sim *s, uint64_t seed, bool real_disk)
 
 struct totals {
     uint64_t messages, publishes, repeats, commands, batches, batched, crashes, lives, reports;
+    uint64_t no_room;
 };
 
 static void one_run(uint64_t seed, struct totals *t)
@@ -486,6 +504,7 @@ static void one_run(uint64_t seed, struct totals *t)
     t->crashes += s->crashes;
     t->lives += s->lives;
     t->reports += s->reports.count;
+    t->no_room += s->no_room;
     sl_buf_free(&s->cloud.in);
     fake_disk_free(&s->fake);
     if (s->power) {
@@ -507,10 +526,12 @@ int main(int argc, char **argv)
         one_run(seed, &t);
     printf(
         "%llu runs, %llu lives, %llu crashes; %llu messages, %llu arrivals, %llu of them repeats; "
-        "%llu batches of %llu, %llu commands, %llu reports\n",
+        "%llu batches of %llu, %llu commands, %llu reports; %llu runs lost something on a full "
+        "disk\n",
         (unsigned long long)count, (unsigned long long)t.lives, (unsigned long long)t.crashes,
         (unsigned long long)t.messages, (unsigned long long)t.publishes,
         (unsigned long long)t.repeats, (unsigned long long)t.batches, (unsigned long long)t.batched,
-        (unsigned long long)t.commands, (unsigned long long)t.reports);
+        (unsigned long long)t.commands, (unsigned long long)t.reports,
+        (unsigned long long)t.no_room);
     return 0;
 }

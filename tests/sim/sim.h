@@ -76,6 +76,7 @@ struct sim_faults {
     unsigned crash;   /* at a step */
     unsigned stop;    /* at a step: stopped in order */
     unsigned clock;   /* at a step: the wall clock jumps */
+    unsigned others;  /* at a step: others fill the disk, or leave it, or some of it */
 };
 
 /* What the cloud was told of losses. */
@@ -146,6 +147,7 @@ struct sim {
     bool old_cloud; /* speaks 3.1.1 only: no identities */
     bool reorders;  /* the cloud refused for now: what it refused comes behind the others */
     bool draining;  /* no new messages */
+    bool no_room;   /* something was lost because others had filled the disk */
     unsigned report_after_s;
     unsigned window;                   /* publishes in flight, in this life */
     unsigned batch_bytes, batch_count; /* limits of this run's batches */
