@@ -117,9 +117,10 @@ bool client_check_size(struct client *c, size_t start, uint8_t reason);
 
 /* ---- client_answers.c ---- */
 void client_send_ack(struct client *c, enum mqtt_type type, uint16_t packet_id, uint8_t reason);
-/* SUBACK or UNSUBACK. False when it is larger than the client takes, and the connection is closed.
- */
-bool client_send_list_ack(struct client *c, enum mqtt_type type, struct mqtt_suback *ack);
+/* SUBACK or UNSUBACK, at *ret_start of the output. False when it is larger than the client takes,
+ * and the connection is closed. */
+bool client_send_list_ack(struct client *c, enum mqtt_type type, struct mqtt_suback *ack,
+                          size_t *ret_start);
 /* why may be NULL: then no reason string goes with it. */
 void client_send_disconnect(struct client *c, uint8_t reason, const char *why);
 /* CONNACK says no, then the connection ends: before a session there is no DISCONNECT to send

@@ -115,7 +115,8 @@ static void put_list_ack(struct sl_buf *out, enum mqtt_version v, enum mqtt_type
         mqtt_encode_unsuback(out, v, ack);
 }
 
-bool client_send_list_ack(struct client *c, enum mqtt_type type, struct mqtt_suback *ack)
+bool client_send_list_ack(struct client *c, enum mqtt_type type, struct mqtt_suback *ack,
+                          size_t *ret_start)
 {
     struct sl_buf *out = client_out(c);
     size_t start = out->len;
@@ -129,8 +130,6 @@ bool client_send_list_ack(struct client *c, enum mqtt_type type, struct mqtt_sub
         unexplain(&ack->props);
         put_list_ack(out, c->version, type, ack);
     }
-    if (!client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE))
-        return false;
-    persist_hold_output(c, start);
-    return true;
+    *ret_start = start;
+    return client_check_size(c, start, MQTT_RC_PACKET_TOO_LARGE);
 }

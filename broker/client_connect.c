@@ -85,9 +85,12 @@ static bool make_will(struct client *c, const struct mqtt_connect *p, struct ses
 }
 
 /* As many sessions may wait for their clients as may be connected, and those that were connected
- * then. More are not kept: an MQTT 5 client is told so in CONNACK. */
+ * then. More are not kept, and none that is new while the store takes nothing: an MQTT 5 client is
+ * told so in CONNACK, and all find no session when they come back. */
 static bool may_outlive(const struct broker *b)
 {
+    if (persist_is_down(b))
+        return false;
     uint32_t waiting = b->sessions.count - b->attached; /* and the new one, not attached yet */
     if (waiting <= b->options.max_connections)
         return true;

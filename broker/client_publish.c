@@ -206,7 +206,7 @@ static uint8_t check_entry(const struct client *c, const struct mqtt_sub_entry *
 
 /* Returns the code for SUBACK. Retained messages follow after it. */
 static uint8_t subscribe(struct client *c, const struct mqtt_sub_entry *e, uint32_t id,
-                         bool *ret_send_retained)
+                         bool *ret_fresh, bool *ret_send_retained)
 {
     uint8_t max_qos = c->broker->options.max_qos;
     struct subscription wanted = {
@@ -219,9 +219,13 @@ static uint8_t subscribe(struct client *c, const struct mqtt_sub_entry *e, uint3
     uint8_t refusal = check_entry(c, e);
     if (refusal)
         return refusal;
+    if (c->session->durable && persist_is_down(c->broker) &&
+        !subs_has(&c->broker->subs, c->session, e->filter))
+        return persist_refused_subscription(c->version);
     if (!subs_add(&c->broker->subs, c->session, e->filter, &wanted, &existed))
         return c->version == MQTT_V5 ? MQTT_RC_QUOTA_EXCEEDED : MQTT_RC_UNSPECIFIED;
     persist_subscribed(c->session, e->filter, &wanted);
+    *ret_fresh = !existed;
     *ret_send_retained = !sl_slice_starts(e->filter, sl_str("$share/")) &&
                          (e->retain_handling == 0 || (e->retain_handling == 1 && !existed));
     return wanted.qos;
@@ -257,24 +261,28 @@ void client_handle_subscribe(struct client *c, const struct mqtt_frame *f)
         return;
     }
     uint32_t id = mqtt_has(&p.props, MQTT_P_SUBSCRIPTION_ID) ? p.props.subscription_id : 0;
-    struct sl_buf codes = { 0 }, send = { 0 };
+    struct sl_buf codes = { 0 }, send = { 0 }, fresh = { 0 };
     struct sl_cursor list = sl_cursor(p.list);
     struct mqtt_sub_entry e;
     while (mqtt_subscribe_next(&list, c->version, &e)) {
-        bool retained = false;
-        sl_buf_put_u8(&codes, subscribe(c, &e, id, &retained));
+        bool is_new = false, retained = false;
+        sl_buf_put_u8(&codes, subscribe(c, &e, id, &is_new, &retained));
         sl_buf_put_u8(&send, retained);
+        sl_buf_put_u8(&fresh, is_new);
     }
-    if (codes.failed || send.failed) {
+    if (codes.failed || send.failed || fresh.failed) {
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for SUBACK");
     } else {
         struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
-        if (client_send_list_ack(c, MQTT_SUBACK, &ack)) {
+        size_t start;
+        if (client_send_list_ack(c, MQTT_SUBACK, &ack, &start)) {
+            persist_hold_suback(c, start, sl_buf_slice(&fresh), p.list);
             send_retained(c, &p, id, sl_buf_slice(&send));
         }
     }
     sl_buf_free(&codes);
     sl_buf_free(&send);
+    sl_buf_free(&fresh);
 }
 
 void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
@@ -296,7 +304,9 @@ void client_handle_unsubscribe(struct client *c, const struct mqtt_frame *f)
         sl_buf_put_u8(&codes, existed ? MQTT_RC_SUCCESS : MQTT_RC_NO_SUBSCRIPTION_EXISTED);
     }
     struct mqtt_suback ack = { .packet_id = p.packet_id, .codes = sl_buf_slice(&codes) };
-    (void)client_send_list_ack(c, MQTT_UNSUBACK, &ack); /* closes by itself */
+    size_t start;
+    if (client_send_list_ack(c, MQTT_UNSUBACK, &ack, &start)) /* else it has closed */
+        persist_hold_output(c, start);
     if (codes.failed)
         client_close(c, MQTT_RC_QUOTA_EXCEEDED, "out of memory for UNSUBACK");
     sl_buf_free(&codes);

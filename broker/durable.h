@@ -67,6 +67,13 @@ void persist_subscribed(struct session *s, struct sl_slice filter, const struct 
 void persist_unsubscribed(struct session *s, struct sl_slice filter);
 /* What lies in the client's output from start on is sent when everything so far is committed. */
 void persist_hold_output(struct client *c, size_t start);
+/* The same for SUBACK, which says no where that fails. fresh has a byte for each entry of list that
+ * is not 0 where the subscription is new. */
+void persist_hold_suback(struct client *c, size_t start, struct sl_slice fresh,
+                         struct sl_slice list);
+/* The store takes nothing now. */
+bool persist_is_down(const struct broker *b);
+uint8_t persist_refused_subscription(enum mqtt_version v); /* SUBACK's code for it */
 
 /* ---- deliveries ---- */
 

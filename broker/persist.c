@@ -259,14 +259,18 @@ void persist_hold_output(struct client *c, size_t start)
         return; /* said before it is safe rather than never */
     memcpy(bytes, out->ptr + start, len);
     out->len = start;
-    s->durable->held_bytes += (uint32_t)(len + sizeof(struct item));
-    if (s->durable->held_bytes > HELD_BYTES_MAX)
+    persist_hold(c, (struct item){ .kind = ITEM_BYTES, .bytes = bytes, .sequence = (uint32_t)len });
+}
+
+void persist_hold(struct client *c, struct item item)
+{
+    struct durable *d = c->session->durable;
+    item.durable = durable_ref(d);
+    item.connection = d->connection;
+    d->held_bytes += item.sequence + (uint32_t)sizeof item;
+    if (d->held_bytes > HELD_BYTES_MAX)
         client_hold_input(c, HOLD_COMMIT);
-    persist_gather(s->broker->persist, (struct item){ .kind = ITEM_BYTES,
-                                                      .durable = durable_ref(s->durable),
-                                                      .bytes = bytes,
-                                                      .sequence = (uint32_t)len,
-                                                      .connection = s->durable->connection });
+    persist_gather(c->broker->persist, item);
 }
 
 /* ---- deliveries ---- */

@@ -63,12 +63,12 @@ static void finish_pubcomp(struct session *s, uint16_t packet_id)
         client_send_ack(s->client, MQTT_PUBCOMP, packet_id, MQTT_RC_SUCCESS);
 }
 
-static void finish_bytes(struct session *s, const struct item *i)
+static void finish_bytes(struct session *s, const struct item *i, struct sl_slice bytes)
 {
     struct durable *d = s->durable;
     if (!s->client || d->connection != i->connection)
         return;
-    sl_buf_put(client_out(s->client), i->bytes, i->sequence);
+    sl_buf_put(client_out(s->client), bytes.ptr, bytes.len);
     d->held_bytes -= i->sequence + (uint32_t)sizeof *i;
     if (d->held_bytes == 0)
         client_release_input(s->client, HOLD_COMMIT);
@@ -98,7 +98,11 @@ static void finish(struct persist *p, struct item i, bool ok)
         break;
     case ITEM_BYTES:
         if (s)
-            finish_bytes(s, &i);
+            finish_bytes(s, &i, sl_bytes(i.bytes, i.sequence));
+        break;
+    case ITEM_SUBACK: /* also for a client that is gone: what it asked for is not to stay */
+        if (s)
+            finish_bytes(s, &i, persist_finish_suback(s, i.bytes, ok));
         break;
     }
     finish_ack(p, i.ack, ok);

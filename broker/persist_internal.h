@@ -21,14 +21,15 @@ enum item_kind {
     ITEM_PUBREL,   /* send it */
     ITEM_PUBCOMP,  /* send it, and forget the packet id */
     ITEM_BYTES,    /* send them on the connection they were made for */
+    ITEM_SUBACK,   /* the same: see persist_suback.c */
 };
 
 struct item {
     struct durable *durable; /* a reference, or NULL with ITEM_ACK */
     struct broker_ack *ack;  /* or NULL */
-    uint8_t *bytes;          /* ITEM_BYTES */
-    uint32_t sequence;       /* ITEM_DELIVERY; ITEM_BYTES: how many */
-    uint32_t connection;     /* ITEM_BYTES */
+    uint8_t *bytes;          /* ITEM_BYTES, ITEM_SUBACK */
+    uint32_t sequence;       /* ITEM_DELIVERY; ITEM_BYTES, ITEM_SUBACK: how many are sent */
+    uint32_t connection;     /* ITEM_BYTES, ITEM_SUBACK */
     uint16_t packet_id;
     uint8_t kind;
 };
@@ -94,6 +95,13 @@ void persist_unpark(struct persist *p);
 void persist_drop(struct persist *p); /* whoever waits: the end */
 struct durable *durable_ref(struct durable *d);
 void durable_unref(struct durable *d); /* accepts NULL */
+
+/* ---- persist_suback.c ---- */
+
+/* What is to be sent; lies in bytes. */
+struct sl_slice persist_finish_suback(struct session *s, uint8_t *bytes, bool ok);
+/* persist.c: an item whose bytes are for this connection. */
+void persist_hold(struct client *c, struct item item);
 
 /* ---- persist_wait.c: deliveries that are not written yet ---- */
 

@@ -243,6 +243,12 @@ bool subs_remove(struct subs *s, struct session *session, struct sl_slice filter
     return sub != NULL;
 }
 
+bool subs_has(const struct subs *s, const struct session *session, struct sl_slice filter)
+{
+    struct share_text text;
+    return share_split(filter, &text) && find_existing(s, &text, session);
+}
+
 void subs_remove_all(struct subs *s, struct session *session)
 {
     while (session->subs)

@@ -126,6 +126,7 @@ SL_NODISCARD bool subs_add(struct subs *s, struct session *session, struct sl_sl
                            const struct subscription *wanted, bool *ret_existed);
 /* False when there was none. */
 bool subs_remove(struct subs *s, struct session *session, struct sl_slice filter);
+bool subs_has(const struct subs *s, const struct session *session, struct sl_slice filter);
 void subs_remove_all(struct subs *s, struct session *session);
 /* Appends a subscription's filter. */
 void subs_put_filter(const struct subscription *sub, struct sl_buf *out);
