@@ -36,6 +36,7 @@ export class Flow {
         for (const lane of LANES) this.clients.push([lane, await this.s.client(this.gateway, { protocolVersion: 5 })]);
         this.running = true;
         this.publishing = this.publish();
+        await this.listen();
         this.watching = this.watch();
         this.watching.catch(() => {}); // says() and stop() tell
         this.s.defer(() => (this.running = false));
@@ -66,11 +67,24 @@ export class Flow {
         return JSON.parse((await this.gateway.http('/api/v1/status')).text);
     }
 
+    /** Every change, also one that is over before the status is asked for again. */
+    async listen() {
+        const client = await this.s.client(this.gateway);
+        client.on('message', (topic, payload) => {
+            this.toldAt = performance.now();
+            this.noteState(JSON.parse(payload));
+        });
+        await client.subscribeAsync('$SYS/gateway/cloud');
+    }
+
+    noteState({ state, cause, error }) {
+        const last = this.seen.at(-1);
+        if (last?.state !== state || last?.cause !== cause) this.seen.push({ at: performance.now(), state, cause, error });
+    }
+
     note({ cloud, store }, began) {
         checkLedger(store);
-        const last = this.seen.at(-1);
-        if (last?.state !== cloud.state || last?.cause !== cloud.cause)
-            this.seen.push({ at: performance.now(), state: cloud.state, cause: cloud.cause, error: cloud.error });
+        if (!(began < this.toldAt)) this.noteState(cloud); // else it may be older than what was told
         const delivered = sum(store, 'delivered');
         if (delivered !== this.delivered || store.messages === 0 || cloud.state !== 'online') this.progress = performance.now();
         this.delivered = delivered;
