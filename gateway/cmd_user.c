@@ -8,6 +8,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -177,15 +179,38 @@ static int find_file(const char *name, const char *given, struct place *ret)
     return status;
 }
 
+/* Whether the group of the folder is to read what lies in it: /etc/sluice is root:sluice. */
+static bool folder_group(const char *path, gid_t *ret)
+{
+    struct stat folder;
+    char copy[PATH_MAX];
+    if (snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy ||
+        stat(dirname(copy), &folder) != 0 || !(folder.st_mode & S_IRGRP))
+        return false;
+    *ret = folder.st_gid;
+    return folder.st_gid != 0;
+}
+
+static int give_to_group(const char *path, gid_t group)
+{
+    int rc = chown(path, (uid_t)-1, group);
+    return rc == 0 ? chmod(path, S_IRUSR | S_IWUSR | S_IRGRP) : rc;
+}
+
 /* What root writes must be readable by the service, which is not root: it is made anew, and where
- * everyone could read it before they cannot now. */
+ * everyone could read it before they cannot now. Before its first start the service has no data
+ * folder that tells who it is. */
 static void give_to_service(const struct place *place)
 {
     struct stat file;
-    if (geteuid() != 0 || !place->has_owner || place->owner == 0 || stat(place->path, &file) != 0 ||
-        file.st_uid != 0 || ((file.st_mode & S_IRGRP) && file.st_gid == place->group))
+    gid_t group = place->group;
+    if (geteuid() != 0 || stat(place->path, &file) != 0 || file.st_uid != 0 ||
+        (place->has_owner ? place->owner == 0 : !folder_group(place->path, &group)) ||
+        ((file.st_mode & S_IRGRP) && file.st_gid == group))
         return;
-    if (chown(place->path, place->owner, place->group) != 0)
+    int rc = place->has_owner ? chown(place->path, place->owner, group)
+                              : give_to_group(place->path, group);
+    if (rc != 0)
         (void)fprintf(stderr, "sluice user: %s stays root's: %s\n", place->path, strerror(errno));
 }
 

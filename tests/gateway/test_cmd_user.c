@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -384,6 +385,50 @@ static void option_kinds(void **state)
     }
 }
 
+/* As root, for a service that is not: before its first start the folder's group tells who it is. */
+static void the_service_can_read_it(void **state)
+{
+    (void)state;
+    enum { SERVICE = 12345, OTHER = 54321 };
+    static const struct {
+        gid_t folder;
+        mode_t folder_mode;
+        uid_t data; /* owner of the data folder; 0: there is none yet */
+        uid_t owner;
+        gid_t group;
+        mode_t mode;
+    } cases[] = {
+        { SERVICE, 0750, 0, 0, SERVICE, 0640 },
+        { SERVICE, 0710, 0, 0, 0, 0600 }, /* a group that may not look into it */
+        { 0, 0755, 0, 0, 0, 0600 },
+        { OTHER, 0750, SERVICE, SERVICE, SERVICE, 0600 },
+    };
+    char data[64];
+    (void)snprintf(data, sizeof data, "%s/data", folder);
+    if (geteuid() != 0)
+        skip();
+    put_file(config_path, "{ \"gateway\": { \"data_dir\": \"data\" }, "
+                          "\"access\": { \"users_file\": \"users\" } }");
+    for (size_t i = 0; i < 2 * SL_ARRAY_LEN(cases); i++) { /* a new file, and one that is there */
+        struct stat st;
+        if (i % 2 == 0)
+            (void)unlink(users_path);
+        assert_true(chown(folder, 0, cases[i / 2].folder) == 0 &&
+                    chmod(folder, cases[i / 2].folder_mode) == 0);
+        if (cases[i / 2].data != 0 && i % 2 == 0)
+            assert_true(mkdir(data, 0700) == 0 && chown(data, SERVICE, SERVICE) == 0);
+        struct outcome o = run(cmd_user, "user add zoe -c %c", sl_str("x\n"));
+        assert_int_equal(o.status, 0);
+        outcome_free(&o);
+        assert_int_equal(stat(users_path, &st), 0);
+        assert_int_equal(st.st_uid, cases[i / 2].owner);
+        assert_int_equal(st.st_gid, cases[i / 2].group);
+        assert_int_equal(st.st_mode & 0777, cases[i / 2].mode);
+    }
+    assert_int_equal(rmdir(data), 0);
+    put_file(config_path, "{ \"access\": { \"users_file\": \"users\" } }");
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -416,6 +461,7 @@ int main(void)
         cmocka_unit_test(help),
         cmocka_unit_test(other_configurations),
         cmocka_unit_test(option_kinds),
+        cmocka_unit_test(the_service_can_read_it),
         cmocka_unit_test(asks_twice_without_echo),
         cmocka_unit_test(two_that_differ),
         cmocka_unit_test(interrupted),
