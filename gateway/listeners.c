@@ -205,12 +205,29 @@ static void undo(struct listeners *l, struct entry *entries, size_t count, struc
     }
 }
 
+static const char *protocol_name(const struct entry *e)
+{
+    static const char *const protocols[] = {
+        [CONFIG_MQTT] = "mqtt", [CONFIG_MQTTS] = "mqtts", [CONFIG_WS] = "ws", [CONFIG_WSS] = "wss"
+    };
+    return protocols[e->protocol];
+}
+
+/* The first time, whoever opens them all says what there is. */
+static void log_opened(const struct listeners *l, const struct entry *e)
+{
+    if (l->entries)
+        LOG_INFO("broker", "listening: %s on %s (\"%s\")", protocol_name(e), e->address, e->name);
+}
+
 static void take_over(struct listeners *l, struct entry *entries, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct entry *e = &entries[i];
-        if (!e->kept)
+        if (!e->kept) {
+            log_opened(l, e);
             continue;
+        }
         e->listener = e->kept->listener;
         e->ws = e->kept->ws;
         e->kept->ws = NULL;
@@ -222,8 +239,11 @@ static void take_over(struct listeners *l, struct entry *entries, size_t count)
         broker_listener_set_tls(e->listener, tls_of(e), e->username_from_cert);
     }
     for (size_t i = 0; i < l->count; i++)
-        if (!l->entries[i].stays && l->entries[i].listener)
+        if (!l->entries[i].stays && l->entries[i].listener) {
+            LOG_INFO("broker", "no longer listening on %s (\"%s\")", l->entries[i].address,
+                     l->entries[i].name);
             broker_unlisten(l->entries[i].listener);
+        }
     entries_free(l->entries, l->count);
     l->entries = entries;
     l->count = count;
@@ -320,10 +340,7 @@ size_t listeners_count(const struct listeners *l)
 void listeners_get(const struct listeners *l, size_t index, struct listener_view *ret)
 {
     const struct entry *e = &l->entries[index];
-    static const char *const protocols[] = {
-        [CONFIG_MQTT] = "mqtt", [CONFIG_MQTTS] = "mqtts", [CONFIG_WS] = "ws", [CONFIG_WSS] = "wss"
-    };
-    *ret = (struct listener_view){ .name = e->name, .protocol = protocols[e->protocol] };
+    *ret = (struct listener_view){ .name = e->name, .protocol = protocol_name(e) };
     ret->secure = e->certs != NULL;
     if (e->certs)
         cert_watch_get(e->certs, &ret->certs);

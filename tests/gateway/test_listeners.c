@@ -170,6 +170,38 @@ static void a_socket_that_stays_is_not_opened_again(void **state)
     scene_close(&s);
 }
 
+static void assert_event(const struct events *e, uint64_t back, const char *begins)
+{
+    const struct event *event = events_get(e, e->next - back);
+    assert_non_null(event);
+    assert_int_equal(strncmp(event->text, begins, strlen(begins)), 0);
+}
+
+/* The log says what has opened and closed, and nothing of what stays. */
+static void the_log_says_what_changed(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_open(&s);
+    events_start(&s.r.g->events);
+    assert_int_equal(reload(&s, "127.0.0.1:a", NULL), SL_OK);
+    const struct events *e = &s.r.g->events;
+    assert_event(e, 1, "listening: mqtt on 127.0.0.1:");
+    uint64_t before = e->next;
+    assert_int_equal(reload(&s, "127.0.0.1:a", NULL), SL_OK);
+    assert_int_equal(e->next, before);
+    assert_int_equal(reload(&s, "127.0.0.1:b", NULL), SL_OK);
+    assert_int_equal(e->next, before + 2);
+    assert_event(e, 2, "listening: mqtt on 127.0.0.1:");
+    assert_event(e, 1, "no longer listening on 127.0.0.1:");
+    struct sl_err err;
+    before = e->next;
+    assert_int_equal(reload(&s, "127.0.0.1:a 127.0.0.1:t", &err), SL_IO);
+    assert_int_equal(e->next, before);
+    events_stop();
+    scene_close(&s);
+}
+
 static void unix_sockets(void **state)
 {
     (void)state;
@@ -195,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(a_socket_that_stays_is_not_opened_again),
+        cmocka_unit_test(the_log_says_what_changed),
         cmocka_unit_test(unix_sockets),
     };
     struct CMUnitTest tests[SL_ARRAY_LEN(plain) + SL_ARRAY_LEN(cases)];
