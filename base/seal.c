@@ -11,6 +11,7 @@
 enum { DRAWN = 16, COUNTED = 8, NONCE = 12, TAG = 16 };
 
 static_assert(DRAWN + COUNTED + TAG == SEAL_OVERHEAD, "the header says so");
+static_assert(NONCE + TAG == SEAL_NAME_OVERHEAD, "the header says so");
 
 /* GCM with a key that follows from the owner's and what was drawn. */
 struct derived {
@@ -19,11 +20,19 @@ struct derived {
     bool ready;
 };
 
+/* For names: HMAC gives the nonce, with a key for nothing else. */
+struct names {
+    mbedtls_md_context_t md;
+    mbedtls_gcm_context gcm;
+    bool ready; /* made when the first name comes */
+};
+
 struct sealer {
     uint8_t key[SEAL_KEY_BYTES];
     struct derived mine; /* to seal with */
     struct derived
         other; /* the last that something was opened with: rows of a sealer lie together */
+    struct names names;
     uint64_t count;
 };
 
@@ -119,6 +128,8 @@ enum sl_code sealer_new(struct sealer **ret, const uint8_t key[SEAL_KEY_BYTES], 
     memcpy(s->key, key, sizeof s->key);
     mbedtls_gcm_init(&s->mine.gcm);
     mbedtls_gcm_init(&s->other.gcm);
+    mbedtls_gcm_init(&s->names.gcm);
+    mbedtls_md_init(&s->names.md);
     if (!set_derived(s, &s->mine, drawn)) {
         sealer_free(s);
         return sl_fail(err, SL_NOMEM, "out of memory");
@@ -133,6 +144,8 @@ void sealer_free(struct sealer *s)
         return;
     mbedtls_gcm_free(&s->mine.gcm); /* wipes */
     mbedtls_gcm_free(&s->other.gcm);
+    mbedtls_gcm_free(&s->names.gcm);
+    mbedtls_md_free(&s->names.md);
     crypto_wipe(s, sizeof *s);
     free(s);
 }
@@ -193,6 +206,72 @@ enum sl_code sealer_open(struct sealer *s, struct sl_slice beside, struct sl_sli
     if (mbedtls_gcm_auth_decrypt(&d->gcm, plain, nonce, NONCE, beside.ptr, beside.len,
                                  sealed.ptr + sealed.len - TAG, TAG, sealed.ptr + DRAWN + COUNTED,
                                  at) != 0)
+        return SL_CORRUPT;
+    out->len += plain;
+    return SL_OK;
+}
+
+/* ---- names ---- */
+
+static enum sl_code make_names_ready(struct sealer *s)
+{
+    struct names *n = &s->names;
+    uint8_t key[32];
+    if (n->ready)
+        return SL_OK;
+    const mbedtls_md_info_t *sha = mbedtls_md_info_from_type(MBEDTLS_MD_SHA256);
+    mbedtls_md_free(&n->md); /* of a try that failed */
+    mbedtls_md_init(&n->md);
+    n->ready = derive(s, "sluice name nonce 1", sl_str(""), key) &&
+               mbedtls_md_setup(&n->md, sha, 1) == 0 &&
+               mbedtls_md_hmac_starts(&n->md, key, sizeof key) == 0 &&
+               derive(s, "sluice name 1", sl_str(""), key) &&
+               mbedtls_gcm_setkey(&n->gcm, MBEDTLS_CIPHER_ID_AES, key, 256) == 0;
+    crypto_wipe(key, sizeof key);
+    return n->ready ? SL_OK : SL_NOMEM;
+}
+
+/* Where one ends and the other begins counts. */
+static bool name_nonce(struct sealer *s, struct sl_slice beside, struct sl_slice name,
+                       uint8_t ret[NONCE])
+{
+    mbedtls_md_context_t *md = &s->names.md;
+    uint8_t len[8], all[32];
+    put_u64(len, beside.len);
+    bool ok = mbedtls_md_hmac_reset(md) == 0 && mbedtls_md_hmac_update(md, len, sizeof len) == 0 &&
+              mbedtls_md_hmac_update(md, beside.ptr, beside.len) == 0 &&
+              mbedtls_md_hmac_update(md, name.ptr, name.len) == 0 &&
+              mbedtls_md_hmac_finish(md, all) == 0;
+    memcpy(ret, all, NONCE);
+    return ok;
+}
+
+enum sl_code sealer_seal_name(struct sealer *s, struct sl_slice beside, struct sl_slice name,
+                              struct sl_buf *out)
+{
+    enum sl_code code = make_names_ready(s);
+    uint8_t *at = code == SL_OK ? sl_buf_reserve(out, name.len + SEAL_NAME_OVERHEAD) : NULL;
+    if (!at || !name_nonce(s, beside, name, at) ||
+        mbedtls_gcm_crypt_and_tag(&s->names.gcm, MBEDTLS_GCM_ENCRYPT, name.len, at, NONCE,
+                                  beside.ptr, beside.len, name.ptr, at + NONCE, TAG,
+                                  at + NONCE + name.len) != 0)
+        return SL_NOMEM;
+    out->len += name.len + SEAL_NAME_OVERHEAD;
+    return SL_OK;
+}
+
+enum sl_code sealer_open_name(struct sealer *s, struct sl_slice beside, struct sl_slice sealed,
+                              struct sl_buf *out)
+{
+    if (sealed.len < SEAL_NAME_OVERHEAD)
+        return SL_CORRUPT;
+    size_t plain = sealed.len - SEAL_NAME_OVERHEAD;
+    enum sl_code code = make_names_ready(s);
+    uint8_t *at = code == SL_OK ? sl_buf_reserve(out, plain + 1) : NULL;
+    if (!at)
+        return SL_NOMEM;
+    if (mbedtls_gcm_auth_decrypt(&s->names.gcm, plain, sealed.ptr, NONCE, beside.ptr, beside.len,
+                                 sealed.ptr + sealed.len - TAG, TAG, sealed.ptr + NONCE, at) != 0)
         return SL_CORRUPT;
     out->len += plain;
     return SL_OK;

@@ -137,9 +137,88 @@ static void keys_are_told_apart(void **state)
     sealer_free(again);
 }
 
+/* ---- names ---- */
+
+static void a_name_is_found_again(void **state)
+{
+    (void)state;
+    struct sealer *a = make(1), *b = make(1), *other = make(2);
+    struct sl_buf one = { 0 }, two = { 0 }, plain = { 0 };
+    char name[300];
+    memset(name, 'n', sizeof name);
+    for (size_t n = 0; n < sizeof name; n++) {
+        sl_buf_reset(&one);
+        sl_buf_reset(&two);
+        sl_buf_reset(&plain);
+        assert_int_equal(sealer_seal_name(a, sl_str("table"), sl_bytes(name, n), &one), SL_OK);
+        assert_int_equal(one.len, n + SEAL_NAME_OVERHEAD);
+        assert_int_equal(sealer_seal_name(b, sl_str("table"), sl_bytes(name, n), &two), SL_OK);
+        assert_true(sl_slice_eq(sl_buf_slice(&one), sl_buf_slice(&two)));
+        assert_int_equal(sealer_open_name(b, sl_str("table"), sl_buf_slice(&one), &plain), SL_OK);
+        assert_true(sl_slice_eq(sl_buf_slice(&plain), sl_bytes(name, n)));
+        sl_buf_reset(&two);
+        assert_int_equal(sealer_seal_name(other, sl_str("table"), sl_bytes(name, n), &two), SL_OK);
+        assert_memory_not_equal(one.ptr, two.ptr, SEAL_NAME_OVERHEAD);
+    }
+    sl_buf_free(&one);
+    sl_buf_free(&two);
+    sl_buf_free(&plain);
+    sealer_free(a);
+    sealer_free(b);
+    sealer_free(other);
+}
+
+/* Names that are alike, and the same bytes cut at another place, share nothing. */
+static void names_show_nothing_in_common(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *beside, *name;
+    } names[] = { { "t", "room/1" }, { "t", "room/2" }, { "tr", "oom/1" },
+                  { "", "troom/1" }, { "u", "room/1" }, { "t", "room/11" } };
+    struct sealer *s = make(1);
+    struct sl_buf out[SL_ARRAY_LEN(names)] = { 0 };
+    for (size_t i = 0; i < SL_ARRAY_LEN(names); i++) {
+        assert_int_equal(
+            sealer_seal_name(s, sl_str(names[i].beside), sl_str(names[i].name), &out[i]), SL_OK);
+        for (size_t j = 0; j < i; j++) {
+            assert_memory_not_equal(out[i].ptr, out[j].ptr, 12);          /* the nonce */
+            assert_memory_not_equal(out[i].ptr + 12, out[j].ptr + 12, 5); /* what is hidden */
+        }
+    }
+    for (size_t i = 0; i < SL_ARRAY_LEN(names); i++)
+        sl_buf_free(&out[i]);
+    sealer_free(s);
+}
+
+static void no_change_of_a_name_goes_unseen(void **state)
+{
+    (void)state;
+    struct sealer *s = make(1), *other = make(2);
+    struct sl_buf sealed = { 0 }, plain = { 0 };
+    assert_int_equal(sealer_seal_name(s, sl_str("a"), sl_str("room/1"), &sealed), SL_OK);
+    for (size_t bit = 0; bit < sealed.len * 8; bit++) {
+        sealed.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(sealer_open_name(s, sl_str("a"), sl_buf_slice(&sealed), &plain),
+                         SL_CORRUPT);
+        sealed.ptr[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    for (size_t n = 0; n < sealed.len; n++)
+        assert_int_equal(sealer_open_name(s, sl_str("a"), sl_bytes(sealed.ptr, n), &plain),
+                         SL_CORRUPT);
+    assert_int_equal(sealer_open_name(s, sl_str("b"), sl_buf_slice(&sealed), &plain), SL_CORRUPT);
+    assert_int_equal(sealer_open_name(other, sl_str("a"), sl_buf_slice(&sealed), &plain),
+                     SL_CORRUPT);
+    assert_int_equal(plain.len, 0);
+    sl_buf_free(&sealed);
+    sl_buf_free(&plain);
+    sealer_free(s);
+    sealer_free(other);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[SL_ARRAY_LEN(keys) + 4];
+    struct CMUnitTest tests[SL_ARRAY_LEN(keys) + 7];
     size_t n = 0;
     for (; n < SL_ARRAY_LEN(keys); n++)
         tests[n] = (struct CMUnitTest){ .name = keys[n].name,
@@ -149,5 +228,8 @@ int main(void)
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(nothing_comes_twice);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(no_change_goes_unseen);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(keys_are_told_apart);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_name_is_found_again);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(names_show_nothing_in_common);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(no_change_of_a_name_goes_unseen);
     return _cmocka_run_group_tests("seal", tests, n, NULL, NULL);
 }

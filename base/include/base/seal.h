@@ -3,16 +3,17 @@
  *
  * A nonce never comes twice: each sealer draws 128 random bits, derives a key of its own from them
  * and the owner's, and counts. What is sealed begins with both, so any sealer of the same key opens
- * it. One thread at a time. */
+ * it. The nonce of a name follows from the name, by a key of its own. One thread at a time. */
 #ifndef BASE_SEAL_H
 #define BASE_SEAL_H
 
 #include "base/buf.h"
 #include "base/err.h"
 
-#define SEAL_KEY_BYTES   32
-#define SEAL_CHECK_BYTES 16
-#define SEAL_OVERHEAD    40 /* bytes that sealing adds: 16 drawn, 8 counted, 16 of the tag */
+#define SEAL_KEY_BYTES     32
+#define SEAL_CHECK_BYTES   16
+#define SEAL_OVERHEAD      40 /* bytes that sealing adds: 16 drawn, 8 counted, 16 of the tag */
+#define SEAL_NAME_OVERHEAD 28 /* and to a name: 12 that follow from it, 16 of the tag */
 
 struct sealer;
 
@@ -35,5 +36,12 @@ SL_NODISCARD enum sl_code sealer_seal(struct sealer *s, struct sl_slice beside,
 /* SL_CORRUPT: with another key, another `beside`, or changed. */
 SL_NODISCARD enum sl_code sealer_open(struct sealer *s, struct sl_slice beside,
                                       struct sl_slice sealed, struct sl_buf *out);
+
+/* The same for a name that is looked up by what it becomes: one name beside the same bytes always
+ * becomes the same, with every sealer of the key, and that is all that shows. */
+SL_NODISCARD enum sl_code sealer_seal_name(struct sealer *s, struct sl_slice beside,
+                                           struct sl_slice name, struct sl_buf *out);
+SL_NODISCARD enum sl_code sealer_open_name(struct sealer *s, struct sl_slice beside,
+                                           struct sl_slice sealed, struct sl_buf *out);
 
 #endif
