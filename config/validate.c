@@ -133,12 +133,6 @@ static void validate_store(struct config_reader *r)
             r, false, node, "encryption_key",
             "is no key: 64 hexadecimal digits, as `openssl rand -hex 32` makes them, or 44 "
             "characters of base64");
-    else if (r->config->broker.persistence)
-        config_complain(
-            r, true, node, "encryption_key",
-            "seals what waits for the cloud (queue.db); state.db, with sessions and "
-            "retained messages, is not sealed: turn broker.persistence off if they must "
-            "not lie on the disk");
     crypto_wipe(key, sizeof key);
 }
 

@@ -216,6 +216,7 @@ static enum sl_code open_parts(struct gateway *g, struct sl_err *err)
     static enum sl_code (*const steps[])(struct gateway * g, struct sl_err * err) = {
         lock,
         open_control,
+        gateway_check_key,
         gateway_open_outbox,
         gateway_open_state,
         gateway_open_broker,

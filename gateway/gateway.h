@@ -17,6 +17,7 @@
 #include "listeners.h"
 #include "logins.h"
 
+#include "base/seal.h"
 #include "bridge/bridge.h"
 #include "broker/broker.h"
 #include "broker/persist.h"
@@ -25,6 +26,7 @@
 #include "store/state.h"
 #include "web/web.h"
 
+#include <limits.h>
 #include <uv.h>
 
 struct gateway {
@@ -86,6 +88,12 @@ void gateway_say_cloud(struct gateway *g); /* $SYS/gateway/cloud */
 void gateway_publish_json(struct gateway *g, const char *topic,
                           void (*make)(struct gateway *g, struct sl_buf *out));
 
+/* gateway_seal.c: the file's path in data_dir; the key of what lies there, in mem, which the caller
+ * wipes (NULL: none is given); before any of it is opened, whether the key fits. */
+SL_NODISCARD enum sl_code gateway_path_of(const struct gateway *g, const char *file,
+                                          char ret[PATH_MAX], struct sl_err *err);
+const uint8_t *gateway_seal_key(const struct gateway *g, uint8_t mem[SEAL_KEY_BYTES]);
+SL_NODISCARD enum sl_code gateway_check_key(struct gateway *g, struct sl_err *err);
 /* gateway_open.c, gateway_gpio.c, gateway_web.c: the parts, each in its field above. */
 SL_NODISCARD enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err);
 SL_NODISCARD enum sl_code gateway_open_broker(struct gateway *g, struct sl_err *err);

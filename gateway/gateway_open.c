@@ -7,9 +7,7 @@
 
 #include "base/crypto.h"
 #include "base/log.h"
-#include "base/seal.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -74,16 +72,16 @@ enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err)
     };
     const struct config *c = g->config;
     char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/queue.db", c->gateway.data_dir) >= (int)sizeof path)
-        return sl_fail(err, SL_INVALID, "gateway.data_dir is too long: %s", c->gateway.data_dir);
     uint8_t key[SEAL_KEY_BYTES];
-    bool sealed = c->store.encryption_key && seal_key_parse(sl_str(c->store.encryption_key), key);
+    enum sl_code rc = gateway_path_of(g, "queue.db", path, err);
+    if (rc != SL_OK)
+        return rc;
     struct outbox_options o = {
         .loop = &g->loop,
         .clock = g->clock,
         .clock_is_set = g->clock == &sl_clock_system ? sl_clock_is_set : NULL,
         .path = path,
-        .seal_key = sealed ? key : NULL,
+        .seal_key = gateway_seal_key(g, key),
         .max_bytes = c->store.max_bytes,
         .max_age_ms = c->store.max_age_ms,
         .when_full = when_full[c->store.when_full],
@@ -91,9 +89,7 @@ enum sl_code gateway_open_outbox(struct gateway *g, struct sl_err *err)
         .commit_interval_ms = c->store.commit_interval_ms,
         .sync = (enum outbox_sync)c->store.sync,
     };
-    enum sl_code rc = outbox_check_key(path, o.seal_key, err);
-    if (rc == SL_OK)
-        rc = outbox_open(&g->outbox, &o, err);
+    rc = outbox_open(&g->outbox, &o, err);
     crypto_wipe(key, sizeof key);
     return rc;
 }

@@ -2,10 +2,10 @@
  * rows it wants, the store keeps them, and neither knows of the other. */
 #include "gateway.h"
 
+#include "base/crypto.h"
 #include "base/log.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stdio.h>
 
 /* What clients were promised and is not committed yet, and the rows that a resync puts. */
@@ -68,21 +68,26 @@ enum sl_code gateway_open_state(struct gateway *g, struct sl_err *err)
 {
     const struct config *c = g->config;
     char path[PATH_MAX];
+    uint8_t key[SEAL_KEY_BYTES];
     if (!c->broker.persistence)
         return SL_OK;
-    if (snprintf(path, sizeof path, "%s/state.db", c->gateway.data_dir) >= (int)sizeof path)
-        return sl_fail(err, SL_INVALID, "gateway.data_dir is too long: %s", c->gateway.data_dir);
+    enum sl_code code = gateway_path_of(g, "state.db", path, err);
+    if (code != SL_OK)
+        return code;
     struct state_options o = {
         .loop = &g->loop,
         .clock = g->clock,
         .path = path,
+        .seal_key = gateway_seal_key(g, key),
         .sync = (enum outbox_sync)c->store.sync,
         .memory_max_bytes = STATE_MEMORY,
         .resync = on_resync,
         .ctx = g,
     };
     g->state_was_ok = true; /* until it has been looked at */
-    return state_open(&g->state, &o, err);
+    code = state_open(&g->state, &o, err);
+    crypto_wipe(key, sizeof key);
+    return code;
 }
 
 struct visit {

@@ -6,9 +6,6 @@
  * until they are sent, new ones are sealed. */
 #include "db_row.h"
 
-#include <limits.h>
-#include <stdio.h>
-
 #define KEEP_BYTES ((size_t)64 * 1024) /* memory kept between rows */
 
 /* ---- the key ---- */
@@ -182,32 +179,13 @@ enum sl_code db_unseal_row(struct db *db, struct row *r, enum outbox_lane lane, 
 
 /* ---- looking at a file, before anything else ---- */
 
-/* "file:PATH?immutable=1": SQLite then makes no file beside it and takes no lock. */
-static bool immutable_name(const char *path, char *ret, size_t size)
-{
-    struct sl_buf b = { .max = size - 1 };
-    sl_buf_put_str(&b, "file:");
-    for (const char *c = path; *c; c++) {
-        if (*c == '%' || *c == '?' || *c == '#')
-            sl_buf_printf(&b, "%%%02X", (unsigned)(unsigned char)*c);
-        else
-            sl_buf_put_u8(&b, (uint8_t)*c);
-    }
-    sl_buf_put_str(&b, "?immutable=1");
-    bool ok = !b.failed && b.len < size;
-    if (ok)
-        (void)snprintf(ret, size, "%s", sl_buf_cstr(&b));
-    sl_buf_free(&b);
-    return ok;
-}
-
 enum sl_code db_check_key(const struct db_options *options, struct sl_err *err)
 {
-    char name[PATH_MAX * 3];
+    char name[SQL_FILE_NAME_MAX];
     struct db *db = NULL;
     struct sl_err why;
     if (sql_file_look_at(options->path, &why) != SL_OK ||
-        !immutable_name(options->path, name, sizeof name))
+        !sql_file_immutable_name(options->path, name, sizeof name))
         return SL_OK; /* opening tells what is wrong with it, if anything is */
     enum sl_code code = db_connect(&db, name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &why);
     int version = 0;

@@ -98,6 +98,10 @@ SL_NODISCARD enum sl_code sql_rescue(struct sql *s,
  * database. */
 SL_NODISCARD enum sl_code sql_file_look_at(const char *path, struct sl_err *err);
 bool sql_file_has_log(const char *path); /* PATH-wal */
+/* For SQLITE_OPEN_URI: SQLite then makes no file beside it and takes no lock. What is in the log
+ * only is not seen. */
+#define SQL_FILE_NAME_MAX ((size_t)3 * 4096 + 32)
+SL_NODISCARD bool sql_file_immutable_name(const char *path, char *ret, size_t size);
 SL_NODISCARD enum sl_code sql_file_sync(const char *path, struct sl_err *err);
 void sql_file_sync_folder_of(const char *path);
 /* A database is made under another name and renamed: a crash leaves no half-made one behind. Begin

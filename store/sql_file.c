@@ -1,6 +1,7 @@
 /* sql_file.c - the database as a file: looked at, made, moved out of the way. */
 #include "sql.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -58,6 +59,25 @@ bool sql_file_has_log(const char *path)
 {
     char log[PATH_MAX];
     return beside(log, sizeof log, path, "-wal", NULL) == SL_OK && access(log, F_OK) == 0;
+}
+
+/* "file:PATH?immutable=1" */
+bool sql_file_immutable_name(const char *path, char *ret, size_t size)
+{
+    struct sl_buf b = { .max = size - 1 };
+    sl_buf_put_str(&b, "file:");
+    for (const char *c = path; *c; c++) {
+        if (*c == '%' || *c == '?' || *c == '#')
+            sl_buf_printf(&b, "%%%02X", (unsigned)(unsigned char)*c);
+        else
+            sl_buf_put_u8(&b, (uint8_t)*c);
+    }
+    sl_buf_put_str(&b, "?immutable=1");
+    bool ok = !b.failed && b.len < size;
+    if (ok)
+        (void)snprintf(ret, size, "%s", sl_buf_cstr(&b));
+    sl_buf_free(&b);
+    return ok;
 }
 
 /* ---- making ---- */

@@ -1,6 +1,8 @@
 /* state.c - the state on its loop: calls from outside, one timer for all that is due. */
 #include "state_private.h"
 
+#include "base/crypto.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +59,7 @@ static void release(struct state *s)
         state_batch_free(s->out);
         state_wait_free(&s->wait);
         free(s->path);
+        crypto_wipe(s->seal_key, sizeof s->seal_key);
         free(s);
     }
     if (closed)
@@ -122,7 +125,8 @@ static void on_bad_row(void *ctx, enum state_kind kind, struct sl_slice key)
 /* Whatever the disk does, the state opens. */
 static void first_open(struct state *s)
 {
-    struct state_db_open open = { .wall_ms = sl_wall_ms(s->options.clock) };
+    struct state_db_open open = { .wall_ms = sl_wall_ms(s->options.clock),
+                                  .seal_key = s->options.seal_key };
     struct sl_err err;
     enum sl_code code = state_db_open(&s->db, s->path, s->options.sync, &open, &err);
     state_note_open(s, &open);
@@ -158,6 +162,10 @@ enum sl_code state_open(struct state **ret, const struct state_options *options,
     if (!s)
         return sl_fail(err, SL_NOMEM, "state: out of memory");
     s->options = *options;
+    if (options->seal_key) {
+        memcpy(s->seal_key, options->seal_key, sizeof s->seal_key);
+        s->options.seal_key = s->seal_key;
+    }
     if (s->options.lazy_interval_ms <= 0)
         s->options.lazy_interval_ms = LAZY_MS_DEFAULT;
     if (s->options.memory_max_bytes == 0)
@@ -180,6 +188,17 @@ enum sl_code state_open(struct state **ret, const struct state_options *options,
     state_arm(s);
     *ret = s;
     return SL_OK;
+}
+
+enum sl_code state_check_key(const char *path, const uint8_t *seal_key, struct sl_err *err)
+{
+    return state_db_check_key(path, seal_key, err);
+}
+
+enum sl_code state_seal(const char *path, const uint8_t *seal_key, struct state_sealed *ret,
+                        struct sl_err *err)
+{
+    return state_db_seal(path, seal_key, &ret->done, &ret->lost, err);
 }
 
 void state_close(struct state *s, void (*closed)(void *ctx), void *ctx)

@@ -26,17 +26,24 @@ enum sl_code state_db_run(struct state_db *db, int query, struct sl_err *err)
 
 /* ---- the tables ---- */
 
-static enum sl_code put(struct state_db *db, const struct state_op *op, struct sl_err *err)
+enum sl_code state_db_put(struct state_db *db, const struct state_op *op, struct sl_err *err)
 {
-    uint32_t sum = state_db_checksum((enum state_kind)op->kind, op->key, op->value);
+    enum state_kind kind = (enum state_kind)op->kind;
+    struct sl_slice key, value;
+    enum sl_code code = state_db_seal_key(db, kind, op->key, &key, err);
+    if (code == SL_OK)
+        code = state_db_seal_value(db, kind, key, op->value, &value, err);
+    if (code != SL_OK)
+        return code;
+    uint32_t sum = state_db_checksum(kind, key, value);
     static const int tries[] = { SQ_ADD, SQ_CHANGE }; /* the second when there is one already */
     for (size_t i = 0; i < SL_ARRAY_LEN(tries); i++) {
         int query = tries[i] + op->kind;
-        enum sl_code code = state_db_ready(db, query, err);
+        code = state_db_ready(db, query, err);
         if (code != SL_OK)
             return code;
-        state_bind(db->query[query], 1, op->key);
-        state_bind(db->query[query], 2, op->value);
+        state_bind(db->query[query], 1, key);
+        state_bind(db->query[query], 2, value);
         (void)sqlite3_bind_int64(db->query[query], 3, sum);
         code = state_db_run(db, query, err);
         if (code != SL_OK)
@@ -49,21 +56,90 @@ static enum sl_code put(struct state_db *db, const struct state_op *op, struct s
     return sl_fail(err, SL_CORRUPT, "%s: a row is neither there nor away", db->sql.path);
 }
 
-static enum sl_code take_away(struct state_db *db, const struct state_op *op, struct sl_err *err)
+/* Of one key as it is stored, or (to) a range of them. */
+static enum sl_code take_stored(struct state_db *db, int kind, struct sl_slice key,
+                                const struct sl_slice *to, struct sl_err *err)
 {
-    bool range = op->what == STATE_OP_RANGE;
-    int query = (range ? SQ_REMOVE_RANGE : SQ_REMOVE) + op->kind;
+    int query = (to ? SQ_REMOVE_RANGE : SQ_REMOVE) + kind;
     enum sl_code code = state_db_ready(db, query, err);
     if (code != SL_OK)
         return code;
-    state_bind(db->query[query], 1, op->key);
-    if (range)
-        state_bind(db->query[query], 2, op->value);
+    state_bind(db->query[query], 1, key);
+    if (to)
+        state_bind(db->query[query], 2, *to);
     code = state_db_run(db, query, err);
     uint64_t gone = code == SL_OK ? (uint64_t)sqlite3_changes(db->sql.handle) : 0;
-    uint64_t *rows = &db->rows_now[op->kind];
+    uint64_t *rows = &db->rows_now[kind];
     *rows -= gone < *rows ? gone : *rows;
     return code;
+}
+
+static bool is_within(struct sl_slice key, const struct state_op *range)
+{
+    return state_key_compare(range->key, key) <= 0 && state_key_compare(key, range->value) < 0;
+}
+
+/* The stored keys of a range of hidden ones, each behind its length. */
+static enum sl_code find_hidden(struct state_db *db, const struct state_op *range,
+                                struct sl_buf *found, struct sl_err *err)
+{
+    enum state_kind kind = (enum state_kind)range->kind;
+    enum sl_code code = state_db_ready(db, SQ_READ + range->kind, err);
+    if (code != SL_OK)
+        return code;
+    sqlite3_stmt *s = db->query[SQ_READ + range->kind];
+    struct sl_slice end = state_db_clear_part(kind, range->value);
+    state_bind(s, 1, state_db_clear_part(kind, range->key));
+    int rc = SQLITE_DONE;
+    while (code == SL_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+        struct sl_slice stored = state_column(s, 0), key;
+        if (state_key_compare(state_db_clear_part(kind, stored), end) > 0)
+            break;
+        code = state_db_open_key(db, kind, stored, &key);
+        if (code == SL_OK && is_within(key, range)) {
+            sl_buf_put_u32(found, (uint32_t)stored.len);
+            sl_buf_put_slice(found, stored);
+        }
+        code = code == SL_CORRUPT ? SL_OK : code; /* the next start finds it */
+    }
+    if (found->failed || code != SL_OK)
+        code = sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path);
+    else if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        code = sql_fail(&db->sql, rc, err);
+    state_db_done(db, SQ_READ + range->kind);
+    return code;
+}
+
+static enum sl_code take_hidden_range(struct state_db *db, const struct state_op *range,
+                                      struct sl_err *err)
+{
+    struct sl_buf found = { 0 };
+    enum sl_code code = find_hidden(db, range, &found, err);
+    struct sl_cursor c = sl_cursor(sl_buf_slice(&found));
+    uint32_t len;
+    struct sl_slice key;
+    while (code == SL_OK && sl_take_u32(&c, &len) && sl_take(&c, len, &key))
+        code = take_stored(db, range->kind, key, NULL, err);
+    sl_buf_free(&found);
+    return code;
+}
+
+static bool is_clear(enum state_kind kind, struct sl_slice key)
+{
+    return state_db_clear_part(kind, key).len == key.len;
+}
+
+static enum sl_code take_away(struct state_db *db, const struct state_op *op, struct sl_err *err)
+{
+    enum state_kind kind = (enum state_kind)op->kind;
+    struct sl_slice key;
+    if (op->what == STATE_OP_RANGE)
+        return !state_db_hides_keys(db, kind) ||
+                       (is_clear(kind, op->key) && is_clear(kind, op->value))
+                   ? take_stored(db, op->kind, op->key, &op->value, err)
+                   : take_hidden_range(db, op, err);
+    enum sl_code code = state_db_seal_key(db, kind, op->key, &key, err);
+    return code == SL_OK ? take_stored(db, op->kind, key, NULL, err) : code;
 }
 
 static enum sl_code apply(struct state_db *db, const struct state_ops *ops, struct sl_err *err)
@@ -71,7 +147,7 @@ static enum sl_code apply(struct state_db *db, const struct state_ops *ops, stru
     enum sl_code code = SL_OK;
     for (size_t i = 0; i < ops->count && code == SL_OK; i++) {
         const struct state_op *op = &ops->at[i];
-        code = op->what == STATE_OP_PUT ? put(db, op, err) : take_away(db, op, err);
+        code = op->what == STATE_OP_PUT ? state_db_put(db, op, err) : take_away(db, op, err);
     }
     return code;
 }
@@ -100,8 +176,9 @@ static enum sl_code read_log_row(struct state_db *db, struct sl_buf *bytes, stru
         db->bad_log_rows++;
         return SL_OK;
     }
-    sl_buf_put_slice(bytes, row);
-    return bytes->failed ? sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path) : SL_OK;
+    enum sl_code code = state_db_open_log(db, (uint64_t)sqlite3_column_int64(s, 0), row, bytes);
+    db->bad_log_rows += code == SL_CORRUPT;
+    return code == SL_NOMEM ? sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path) : SL_OK;
 }
 
 enum sl_code state_db_read_log(struct state_db *db, bool what_there_is, struct sl_buf *bytes,
@@ -116,6 +193,7 @@ enum sl_code state_db_read_log(struct state_db *db, bool what_there_is, struct s
     if (code == SL_OK && rc != SQLITE_DONE)
         code = sql_fail(&db->sql, rc, err);
     sql_reset(db->query[SQ_LOG_READ]);
+    db->read_failed = db->read_failed || code == SL_IO;
     if ((code == SL_CORRUPT || code == SL_IO) && what_there_is) {
         db->bad_log_rows++;
         code = SL_OK;
@@ -175,7 +253,10 @@ static enum sl_code add_log_row(struct state_db *db, const struct state_ops *ops
     state_ops_pack(ops, &db->row);
     if (db->row.failed)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", db->sql.path);
-    struct sl_slice row = sl_buf_slice(&db->row);
+    struct sl_slice row;
+    code = state_db_seal_log(db, db->log_next, sl_buf_slice(&db->row), &row, err);
+    if (code != SL_OK)
+        return code;
     (void)sqlite3_bind_int64(db->query[SQ_LOG_ADD], 1, (sqlite3_int64)db->log_next++);
     state_bind(db->query[SQ_LOG_ADD], 2, row);
     (void)sqlite3_bind_int64(db->query[SQ_LOG_ADD], 3, log_checksum(row));
@@ -186,12 +267,14 @@ static enum sl_code add_log_row(struct state_db *db, const struct state_ops *ops
 
 /* ---- the transaction ---- */
 
-static uint64_t bytes_of(const struct state_ops *ops, bool all)
+#define SEALED_MORE (SEAL_OVERHEAD + SEAL_NAME_OVERHEAD)
+
+static uint64_t bytes_of(const struct state_db *db, const struct state_ops *ops, bool all)
 {
-    uint64_t n = 0;
+    uint64_t n = 0, more = db->sealer ? SEALED_MORE : 0;
     for (size_t i = 0; i < ops->count; i++)
         if (all || ops->at[i].what == STATE_OP_PUT)
-            n += state_op_bytes(&ops->at[i]);
+            n += state_op_bytes(&ops->at[i]) + more;
     return n;
 }
 
@@ -211,14 +294,14 @@ static enum sl_code write_anew(struct state_db *db, const struct state_ops *ops,
 {
     enum sl_code code = clear(db, err);
     if (code == SL_OK) /* what was cleared has made room */
-        code = sql_check_space(&db->sql, bytes_of(ops, false) * 5 / 4, err);
+        code = sql_check_space(&db->sql, bytes_of(db, ops, false) * 5 / 4, err);
     return code == SL_OK ? apply(db, ops, err) : code;
 }
 
 static enum sl_code write_changes(struct state_db *db, const struct state_ops *ops,
                                   struct sl_err *err)
 {
-    uint64_t bytes = bytes_of(ops, true);
+    uint64_t bytes = bytes_of(db, ops, true);
     if (bytes <= STATE_LOG_ROW_MAX && db->log_bytes + bytes <= STATE_LOG_MAX)
         return add_log_row(db, ops, err);
     enum sl_code code = db->log_bytes > 0 ? merge(db, ops, err) : apply(db, ops, err);
@@ -248,7 +331,7 @@ enum sl_code state_db_commit(struct state_db *db, struct state_ops *ops, bool an
     state_db_forget_found(db);
     if (ops->count == 0 && !anew)
         return SL_OK;
-    puts = bytes_of(ops, false);
+    puts = bytes_of(db, ops, false);
     enum sl_code code = puts > 0 && !anew ? sql_check_space(&db->sql, puts * 5 / 4, err) : SL_OK;
     if (code == SL_OK)
         code = commit(db, ops, anew, err);
@@ -269,7 +352,11 @@ enum sl_code state_db_probe(struct state_db *db, uint64_t bytes, struct sl_err *
     enum sl_code code = sql_check_space(&db->sql, bytes / 2, err);
     if (code != SL_OK)
         return code;
-    return sql_exec(&db->sql, "PRAGMA user_version=" SQL_STRING(STATE_DB_VERSION), err);
+    return sql_exec(&db->sql,
+                    db->version < STATE_DB_VERSION
+                        ? "PRAGMA user_version=1"
+                        : "PRAGMA user_version=" SQL_STRING(STATE_DB_VERSION),
+                    err);
 }
 
 void state_db_upkeep(struct state_db *db)

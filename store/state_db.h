@@ -6,6 +6,9 @@
  * them after all that has become void goes into the tables in key order, in the same transaction as
  * the commit that found it so.
  *
+ * With a key everything is sealed before SQLite sees it, except what a row's place needs: see
+ * state_db_seal.c.
+ *
  * One thread at a time; calls wait for the disk. */
 #ifndef STORE_STATE_DB_H
 #define STORE_STATE_DB_H
@@ -25,17 +28,25 @@ struct state_db;
 struct state_db_open {
     int64_t wall_ms;
     uint64_t only; /* take no other database than that with this id; or one of those below */
-    uint64_t id;   /* out */
-    bool moved;    /* out: one that was there was moved to moved_to */
+    const uint8_t *seal_key; /* SEAL_KEY_BYTES; NULL: nothing is sealed */
+    uint64_t id;             /* out */
+    bool moved;              /* out: one that was there was moved to moved_to */
     char moved_to[512], moved_why[160];
 };
 
 /* Opens what is there; makes one where there is none; sets aside what cannot be used (SL_OK then,
- * with open->moved). */
+ * with open->moved). SL_INVALID: with a key that is not its own, or one for a database that was
+ * begun without; it stays as it is. */
 SL_NODISCARD enum sl_code state_db_open(struct state_db **ret, const char *path,
                                         enum outbox_sync sync, struct state_db_open *open,
                                         struct sl_err *err);
 void state_db_close(struct state_db *db); /* accepts NULL */
+
+/* See state_check_key() and state_seal(). */
+SL_NODISCARD enum sl_code state_db_check_key(const char *path, const uint8_t *seal_key,
+                                             struct sl_err *err);
+SL_NODISCARD enum sl_code state_db_seal(const char *path, const uint8_t *seal_key, bool *ret_done,
+                                        uint64_t *ret_lost, struct sl_err *err);
 
 struct state_db_damage {
     void (*bad_row)(void *ctx, enum state_kind kind, struct sl_slice key);

@@ -21,6 +21,7 @@ struct loading {
     struct state_db_damage *damage;
     const struct state_op *range, *range_end, *point, *point_end; /* of the log, still to come */
     struct sl_buf last; /* the last key that was seen, or where reading goes on */
+    bool hidden;        /* keys are sealed: rows come in no order */
     bool any;           /* there is one */
     bool at_last;       /* a row with just that key may come */
     int patience;
@@ -69,19 +70,71 @@ static bool look_through_log(struct loading *l, struct sl_slice key)
     return l->range < l->range_end && state_key_compare(l->range->key, key) <= 0;
 }
 
+/* The last of `count` that does not come after the key; NULL: all do. */
+static const struct state_op *last_before(const struct state_op *op, size_t count,
+                                          struct sl_slice key)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (state_key_compare(op[middle].key, key) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? &op[low - 1] : NULL;
+}
+
+/* The same for rows that come in no order: what the log puts is visited at the end. */
+static bool log_speaks_of(const struct loading *l, struct sl_slice key)
+{
+    const struct state_op *point = NULL, *range = NULL;
+    if (l->point < l->point_end)
+        point = last_before(l->point, (size_t)(l->point_end - l->point), key);
+    if (l->range < l->range_end)
+        range = last_before(l->range, (size_t)(l->range_end - l->range), key);
+    return (point && sl_slice_eq(point->key, key)) ||
+           (range && state_key_compare(key, range->value) < 0);
+}
+
 /* ---- rows ---- */
 
-static void take_key(struct loading *l, sqlite3_stmt *s, struct sl_slice key)
+static enum sl_code no_memory(const struct loading *l, struct sl_err *err)
 {
-    struct sl_slice value = state_column(s, 1);
-    if (look_through_log(l, key))
-        return;
-    if (state_db_checksum(l->kind, key, value) == (uint32_t)sqlite3_column_int64(s, 2)) {
-        l->visit(l->ctx, key, value);
-        return;
+    return sl_fail(err, SL_NOMEM, "%s: out of memory", l->db->sql.path);
+}
+
+static enum sl_code take_value(struct loading *l, sqlite3_stmt *s, struct sl_slice stored,
+                               struct sl_slice key, struct sl_err *err)
+{
+    struct sl_slice value = state_column(s, 1), opened;
+    enum sl_code code = SL_CORRUPT;
+    if (state_db_checksum(l->kind, stored, value) == (uint32_t)sqlite3_column_int64(s, 2))
+        code = state_db_open_value(l->db, l->kind, stored, value, &opened);
+    if (code == SL_OK) {
+        l->visit(l->ctx, key, opened);
+    } else if (code == SL_CORRUPT) {
+        l->damage->rows++;
+        l->damage->bad_row(l->damage->ctx, l->kind, key);
     }
-    l->damage->rows++;
-    l->damage->bad_row(l->damage->ctx, l->kind, key);
+    return code == SL_OK || code == SL_CORRUPT ? SL_OK : no_memory(l, err);
+}
+
+static enum sl_code take_key(struct loading *l, sqlite3_stmt *s, struct sl_slice stored,
+                             struct sl_err *err)
+{
+    struct sl_slice key;
+    enum sl_code code = state_db_open_key(l->db, l->kind, stored, &key);
+    if (code ==
+        SL_CORRUPT) { /* nobody can name it to remove it: it goes when all is written anew */
+        l->damage->places++;
+        return SL_OK;
+    }
+    if (code != SL_OK)
+        return no_memory(l, err);
+    if (l->hidden ? log_speaks_of(l, key) : look_through_log(l, key))
+        return SL_OK;
+    return take_value(l, s, stored, key, err);
 }
 
 /* One row; SL_CORRUPT where keys do not ascend: nothing on this page can be trusted. */
@@ -93,12 +146,11 @@ static enum sl_code take_row(struct loading *l, sqlite3_stmt *s, struct sl_err *
     sl_buf_reset(&l->last);
     sl_buf_put_slice(&l->last, key);
     if (l->last.failed)
-        return sl_fail(err, SL_NOMEM, "%s: out of memory", l->db->sql.path);
+        return no_memory(l, err);
     l->any = true;
     l->at_last = false;
     l->rows++;
-    take_key(l, s, key);
-    return SL_OK;
+    return take_key(l, s, key, err);
 }
 
 static enum sl_code read_from(struct loading *l, struct sl_slice key, struct sl_err *err)
@@ -111,6 +163,7 @@ static enum sl_code read_from(struct loading *l, struct sl_slice key, struct sl_
         code = take_row(l, s, err);
     if (code == SL_OK && rc != SQLITE_DONE)
         code = sql_fail(&l->db->sql, rc, err);
+    l->db->read_failed = l->db->read_failed || code == SL_IO;
     sql_reset(s);
     return code;
 }
@@ -149,6 +202,7 @@ static bool can_seek(struct loading *l, const struct position *p)
               (rc == SQLITE_ROW &&
                (!l->any || state_key_compare(state_column(s, 0), sl_buf_slice(&l->last)) > 0));
     l->patience -= ok ? 0 : (rc & 0xff) == SQLITE_IOERR ? COST_IO : COST_ROT;
+    l->db->read_failed = l->db->read_failed || (rc & 0xff) == SQLITE_IOERR;
     sql_reset(s);
     return ok;
 }
@@ -200,7 +254,7 @@ static enum sl_code step_over(struct loading *l, struct sl_err *err)
         sl_buf_reset(&l->last); /* the next try begins behind this one */
         sl_buf_put(&l->last, p.at, p.len);
         if (l->last.failed)
-            return sl_fail(err, SL_NOMEM, "%s: out of memory", l->db->sql.path);
+            return no_memory(l, err);
         l->any = l->at_last = true;
         code = read_from(l, sl_bytes(p.at, p.len), err);
     }
@@ -217,6 +271,7 @@ enum sl_code state_db_load(struct state_db *db, enum state_kind kind, state_visi
     enum sl_code code = state_db_ready(db, SQ_READ + (int)kind, err);
     if (code != SL_OK)
         return code;
+    l.hidden = state_db_hides_keys(db, kind);
     find_ops(&l);
     code = read_from(&l, (struct sl_slice){ 0 }, err);
     if (is_damage(code)) {

@@ -13,8 +13,7 @@
 #define TABLE(name)                                                                                \
     "CREATE TABLE " name "(key BLOB PRIMARY KEY,value BLOB,sum INTEGER) WITHOUT ROWID;"
 
-/* What each version changed: a database of version v is brought up to date by steps[v] and those
- * after it, in one transaction. */
+/* What each version changed: steps[v] leads from version v to the next. */
 /* clang-format off */
 static const char *const steps[STATE_DB_VERSION] = {
     "PRAGMA application_id=" SQL_STRING(STATE_DB_APPLICATION_ID) ";"
@@ -22,6 +21,9 @@ static const char *const steps[STATE_DB_VERSION] = {
     "CREATE TABLE log(id INTEGER PRIMARY KEY,changes BLOB,sum INTEGER);"
     TABLE("meta") TABLE("session") TABLE("subscription") TABLE("delivery") TABLE("received")
     TABLE("retained"),
+    /* 2: the check of the key. A database of version 1 is one without a key, and stays as it is:
+     * opening one that is in order writes nothing. */
+    "CREATE TABLE seal(id INTEGER PRIMARY KEY,proof BLOB)",
 };
 /* clang-format on */
 
@@ -43,6 +45,8 @@ static const char *const queries[SQ_COUNT] = {
     [SQ_LOG_READ] = "SELECT id,changes,sum FROM log ORDER BY id",
     [SQ_LOG_SIZE] = "SELECT coalesce(max(id),0)+1,coalesce(sum(length(changes)),0) FROM log",
     [SQ_LOG_CLEAR] = "DELETE FROM log",
+    [SQ_SEAL_GET] = "SELECT proof FROM seal WHERE id=1",
+    [SQ_SEAL_SET] = "INSERT INTO seal(id,proof) VALUES(1,?1)",
     KIND_QUERIES(STATE_META, "meta"),
     KIND_QUERIES(STATE_SESSION, "session"),
     KIND_QUERIES(STATE_SUBSCRIPTION, "subscription"),
@@ -75,12 +79,12 @@ static enum sl_code check_schema(struct state_db *db, struct sl_err *err)
     return code;
 }
 
-/* ---- making, and bringing up to date ---- */
+/* ---- making ---- */
 
-static enum sl_code upgrade(struct state_db *db, int from, struct sl_err *err)
+static enum sl_code make_tables(struct state_db *db, struct sl_err *err)
 {
     enum sl_code code = SL_OK;
-    for (int v = from; v < STATE_DB_VERSION && code == SL_OK; v++)
+    for (int v = 0; v < STATE_DB_VERSION && code == SL_OK; v++)
         code = sql_exec(&db->sql, steps[v], err);
     if (code == SL_OK)
         code = sql_exec(&db->sql, "PRAGMA user_version=" SQL_STRING(STATE_DB_VERSION), err);
@@ -96,11 +100,12 @@ static enum sl_code set_id(struct state_db *db, struct sl_err *err)
     if (code != SL_OK)
         return code;
     id = id >> 2 | 4; /* none of those that mean something else */
+    db->id = id;
     (void)sqlite3_bind_int64(db->query[SQ_ID_SET], 1, (sqlite3_int64)id);
     return state_db_run(db, SQ_ID_SET, err);
 }
 
-static enum sl_code fill(struct state_db *db, struct sl_err *err)
+static enum sl_code fill(struct state_db *db, const uint8_t *seal_key, struct sl_err *err)
 {
     enum sl_code code = sql_exec(&db->sql,
                                  SQL_SET_PAGE_SIZE ";PRAGMA auto_vacuum=INCREMENTAL;"
@@ -110,20 +115,23 @@ static enum sl_code fill(struct state_db *db, struct sl_err *err)
     if (code == SL_OK)
         code = sql_exec(&db->sql, "BEGIN IMMEDIATE", err);
     if (code == SL_OK)
-        code = upgrade(db, 0, err);
+        code = make_tables(db, err);
     if (code == SL_OK)
         code = set_id(db, err);
+    if (code == SL_OK)
+        code = state_db_seal_mark(db, seal_key, err);
     if (code == SL_OK)
         code = sql_exec(&db->sql, "COMMIT", err);
     return code;
 }
 
-static enum sl_code connect_to(struct state_db **ret, const char *path, struct sl_err *err)
+static enum sl_code connect_to(struct state_db **ret, const char *path, int flags,
+                               struct sl_err *err)
 {
     struct state_db *db = calloc(1, sizeof *db);
     if (!db)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
-    enum sl_code code = sql_connect(&db->sql, path, SQLITE_OPEN_READWRITE, err);
+    enum sl_code code = sql_connect(&db->sql, path, flags, err);
     if (code != SL_OK) {
         state_db_close(db);
         return code;
@@ -132,35 +140,47 @@ static enum sl_code connect_to(struct state_db **ret, const char *path, struct s
     return SL_OK;
 }
 
-static enum sl_code make(const char *path, struct sl_err *err)
+enum sl_code state_db_make_beside(const char *path, char *ret_temporary, size_t size,
+                                  const uint8_t *seal_key, struct sl_err *err)
 {
-    char temporary[PATH_MAX];
-    enum sl_code code = sql_file_begin(path, temporary, sizeof temporary, err);
+    enum sl_code code = sql_file_begin(path, ret_temporary, size, err);
     if (code != SL_OK)
         return code;
     struct state_db *db = NULL;
-    code = connect_to(&db, temporary, err);
+    code = connect_to(&db, ret_temporary, SQLITE_OPEN_READWRITE, err);
     if (db)
-        code = fill(db, err);
+        code = fill(db, seal_key, err);
     state_db_close(db);
-    return sql_file_end(path, temporary, code, err);
+    return code == SL_OK ? SL_OK : sql_file_end(path, ret_temporary, code, err); /* tidies up */
+}
+
+static enum sl_code make(const char *path, const uint8_t *seal_key, struct sl_err *err)
+{
+    char temporary[PATH_MAX];
+    enum sl_code code = state_db_make_beside(path, temporary, sizeof temporary, seal_key, err);
+    return code == SL_OK ? sql_file_end(path, temporary, SL_OK, err) : code;
 }
 
 /* ---- opening ---- */
 
 static enum sl_code check_version(struct state_db *db, struct sl_err *err)
 {
-    int version = STATE_DB_VERSION;
-    enum sl_code code =
-        sql_check_identity(&db->sql, STATE_DB_APPLICATION_ID, STATE_DB_VERSION, &version, err);
-    if (code != SL_OK || version == STATE_DB_VERSION)
+    return sql_check_identity(&db->sql, STATE_DB_APPLICATION_ID, STATE_DB_VERSION, &db->version,
+                              err);
+}
+
+enum sl_code state_db_look(struct state_db **ret, const char *name, int flags, struct sl_err *err)
+{
+    struct state_db *db = NULL;
+    enum sl_code code = connect_to(&db, name, flags, err);
+    if (code == SL_OK)
+        code = check_version(db, err);
+    if (code != SL_OK) {
+        state_db_close(db);
         return code;
-    code = sql_exec(&db->sql, "BEGIN IMMEDIATE", err);
-    if (code == SL_OK)
-        code = upgrade(db, version, err);
-    if (code == SL_OK)
-        code = sql_exec(&db->sql, "COMMIT", err);
-    return code;
+    }
+    *ret = db;
+    return SL_OK;
 }
 
 /* A statement's only row of integers. */
@@ -181,7 +201,7 @@ static enum sl_code read_once(struct state_db *db, int query, int64_t *ret, int 
     return code;
 }
 
-static enum sl_code read_id(struct state_db *db, struct sl_err *err)
+enum sl_code state_db_read_id(struct state_db *db, struct sl_err *err)
 {
     int64_t id = 0;
     enum sl_code code = read_once(db, SQ_ID_GET, &id, 1, err);
@@ -208,11 +228,11 @@ static enum sl_code find_log(struct state_db *db, struct sl_err *err)
     return code;
 }
 
-static enum sl_code open_checked(struct state_db **ret, const char *path, enum outbox_sync sync,
-                                 struct sl_err *err)
+enum sl_code state_db_open_checked(struct state_db **ret, const char *path, enum outbox_sync sync,
+                                   const uint8_t *seal_key, bool *ret_clear, struct sl_err *err)
 {
     struct state_db *db = NULL;
-    enum sl_code code = connect_to(&db, path, err);
+    enum sl_code code = connect_to(&db, path, SQLITE_OPEN_READWRITE, err);
     if (!db)
         return code;
     sql_measure_space(&db->sql);
@@ -222,7 +242,9 @@ static enum sl_code open_checked(struct state_db **ret, const char *path, enum o
     if (code == SL_OK)
         code = check_schema(db, err);
     if (code == SL_OK)
-        code = read_id(db, err);
+        code = state_db_read_id(db, err);
+    if (code == SL_OK)
+        code = state_db_seal_begin(db, seal_key, ret_clear, err);
     if (code == SL_OK)
         code = sql_set_sync(&db->sql, sync, err);
     if (code == SL_OK)
@@ -235,6 +257,22 @@ static enum sl_code open_checked(struct state_db **ret, const char *path, enum o
     return SL_OK;
 }
 
+static enum sl_code open_mine(struct state_db **ret, const char *path, enum outbox_sync sync,
+                              const struct state_db_open *open, struct sl_err *err)
+{
+    bool clear = false;
+    struct state_db *db = NULL;
+    enum sl_code code = state_db_open_checked(&db, path, sync, open->seal_key, &clear, err);
+    if (code != SL_OK)
+        return code;
+    if (clear) {
+        state_db_close(db);
+        return sl_fail(err, SL_INVALID, "%s: was begun without store.encryption_key", path);
+    }
+    *ret = db;
+    return SL_OK;
+}
+
 /* Whether what is there may be taken. */
 static enum sl_code open_there(struct state_db **ret, const char *path, enum outbox_sync sync,
                                const struct state_db_open *open, struct sl_err *err)
@@ -242,7 +280,7 @@ static enum sl_code open_there(struct state_db **ret, const char *path, enum out
     if (open->only == STATE_DB_NO_ID)
         return sl_fail(err, SL_CORRUPT, "%s: parts of it cannot be read", path);
     struct state_db *db = NULL;
-    enum sl_code code = open_checked(&db, path, sync, err);
+    enum sl_code code = open_mine(&db, path, sync, open, err);
     if (db && open->only != STATE_DB_ANY && open->only != db->id) {
         code = sl_fail(err, SL_CORRUPT, "%s: could not be read at the start", path);
         state_db_close(db);
@@ -270,9 +308,9 @@ enum sl_code state_db_open(struct state_db **ret, const char *path, enum outbox_
         code = SL_NOTFOUND;
     }
     if (code == SL_NOTFOUND)
-        code = make(path, err);
+        code = make(path, open->seal_key, err);
     if (code == SL_OK && !db)
-        code = open_checked(&db, path, sync, err);
+        code = open_mine(&db, path, sync, open, err);
     if (code != SL_OK || !db)
         return code;
     open->id = db->id;
@@ -289,5 +327,6 @@ void state_db_close(struct state_db *db)
     sql_close(&db->sql);
     sl_buf_free(&db->row);
     state_db_forget_found(db);
+    state_db_seal_end(db);
     free(db);
 }

@@ -7,6 +7,8 @@
 #include "state_wait.h"
 #include "writer.h"
 
+#include "base/seal.h"
+
 /* Changes are taken in WORKING only.
  * WORKING: a batch gathers; a commit may be under way.
  * BROKEN: what was on its way is dropped; until retry_at. A commit may still be under way.
@@ -40,6 +42,7 @@ struct state_job {
 struct state {
     struct state_options options;
     char *path;
+    uint8_t seal_key[SEAL_KEY_BYTES]; /* where options.seal_key points, if there is one */
     struct writer *writer;
     struct state_db *db; /* the writer's once the first job is out; NULL while closed */
     struct state_job job;

@@ -79,6 +79,7 @@ static void start_reopen(struct state *s)
     submit(s, STATE_JOB_REOPEN);
     s->phase = STATE_REOPENING;
     s->job.bytes = s->last_bytes;
+    s->job.open.seal_key = s->options.seal_key;
     s->job.open.wall_ms = sl_wall_ms(s->options.clock);
     s->job.open.only = s->set_aside_next ? STATE_DB_NO_ID
                        : s->db_id == 0   ? STATE_DB_UNREAD

@@ -278,15 +278,8 @@ static const struct mistake {
     { "encryption", "{\"store\": {\"encryption_key\": \"k\"}}",
       "1:30: store.encryption_key: is no key: 64 hexadecimal digits, as `openssl rand -hex 32` "
       "makes them, or 44 characters of base64" },
-    { "a key, and state.db beside it",
+    { "a key",
       "{\"store\": {\"encryption_key\": "
-      "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}}",
-      "warning: 1:30: store.encryption_key: seals what waits for the cloud (queue.db); state.db, "
-      "with "
-      "sessions and retained messages, is not sealed: turn broker.persistence off if they must not "
-      "lie on the disk" },
-    { "a key, and nothing beside it",
-      "{\"broker\":{\"persistence\":false},\"store\": {\"encryption_key\": "
       "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}}",
       "" },
     { "thin", "{\"store\": {\"when_full\": \"thin\"}}", "" },

@@ -30,6 +30,9 @@ struct state_place {
     void (*put_all)(struct state_place *p); /* for resync; NULL: nothing */
 };
 
+/* Before all places: with the argument "sealed" each has a key. */
+void place_arguments(int argc, char **argv);
+
 void place_init(struct state_place *p);
 void place_release(struct state_place *p);
 void place_open(struct state_place *p); /* and loads; a damaged one too */

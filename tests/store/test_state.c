@@ -151,7 +151,7 @@ static void large_values(void **state)
     place_close(&p);
     place_open(&p);
     assert_int_equal(p.rows[STATE_RETAINED], 2);
-    assert_memory_equal(p.seen[STATE_RETAINED], "big=wvvv", 8);
+    assert_non_null(strstr(p.seen[STATE_RETAINED], "big=wvvv"));
     place_close(&p);
     free(value);
     place_release(&p);
@@ -339,8 +339,9 @@ static void reading_is_for_the_start(void **state)
     place_release(&p);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    place_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_there_after_a_restart),
         cmocka_unit_test(later_changes_in_one_batch),

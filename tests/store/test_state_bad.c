@@ -19,7 +19,7 @@ static void make_queue(const char *path)
 
 static void make_newer(const char *path)
 {
-    sql(path, "PRAGMA user_version=2");
+    sql(path, "PRAGMA user_version=3");
 }
 
 static void make_version_zero(const char *path)
@@ -248,8 +248,9 @@ static void a_damaged_inner_page(void **state)
     check_damaged_pages(INDEX_INNER, 2, 900);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    place_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_without_its_database_is_not_taken),
         cmocka_unit_test(files_are_private),

@@ -288,8 +288,9 @@ static void closing_leaves_a_dead_disk_behind(void **state)
     place_release(&p); /* the thread stays where it is until the process ends */
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    place_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_that_is_not_there_comes_later),
         cmocka_unit_test(a_database_that_comes_later_is_set_aside),

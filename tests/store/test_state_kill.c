@@ -133,8 +133,9 @@ static void kill_nine(void **state)
     place_release(&p);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    place_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kill_nine),
     };

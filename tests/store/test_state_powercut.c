@@ -1,9 +1,9 @@
 /* test_state_powercut.c - the state's database, while the power fails again and again.
  *
- * Usage: test_store_state_powercut [FIRST_SEED [COUNT]]. Each commit changes rows at random and one
- * row that holds the commit's number. At a random change of a file the power fails, and what was
- * not synced is gone in part, out of order and torn. After every start the content is exactly that
- * of one commit, no older than the last that was said to be safe. */
+ * Usage: test_store_state_powercut [sealed] [FIRST_SEED [COUNT]]. Each commit changes rows at
+ * random and one row that holds the commit's number. At a random change of a file the power fails,
+ * and what was not synced is gone in part, out of order and torn. After every start the content is
+ * exactly that of one commit, no older than the last that was said to be safe. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +33,7 @@ struct run {
     uint64_t id;
     struct state_batch *batch;
     uint64_t random;
+    bool sealed;           /* it is, by now: it was begun without a key */
     uint32_t number, safe; /* the newest commit that was tried; the newest that succeeded */
     uint32_t next_value;
     struct version version[VERSIONS]; /* by number */
@@ -41,8 +42,11 @@ struct run {
     unsigned faults_per_mille;
 };
 
+static const uint8_t *seal_key;               /* NULL: without */
+static enum state_kind rows = STATE_DELIVERY; /* the kind that rows are of */
+
 static struct powercut_counts totals;
-static uint64_t merges, failures;
+static uint64_t merges, failures, seals, seals_failed;
 
 static uint32_t rnd(struct run *run, uint32_t below)
 {
@@ -77,8 +81,8 @@ static void add_put(struct run *run, uint32_t i, uint32_t v)
     char key[8];
     key_of(i, key);
     size_t len = value_of(v, value);
-    assert_true(state_batch_put(run->batch, STATE_DELIVERY, sl_str(key), sl_bytes(value, len),
-                                sl_str(""), UINT64_MAX));
+    assert_true(state_batch_put(run->batch, rows, sl_str(key), sl_bytes(value, len), sl_str(""),
+                                UINT64_MAX));
 }
 
 static void see(void *ctx, struct sl_slice key, struct sl_slice value)
@@ -117,13 +121,13 @@ static void add_changes(struct run *run, struct version *v)
         key_of(end, to);
         switch (rnd(run, 6)) {
         case 0:
-            assert_true(state_batch_remove_range(run->batch, STATE_DELIVERY, sl_str(key),
-                                                 sl_str(to), UINT64_MAX));
+            assert_true(
+                state_batch_remove_range(run->batch, rows, sl_str(key), sl_str(to), UINT64_MAX));
             for (; i < end && i < KEYS; i++)
                 v->value[i] = 0;
             break;
         case 1:
-            assert_true(state_batch_remove(run->batch, STATE_DELIVERY, sl_str(key), UINT64_MAX));
+            assert_true(state_batch_remove(run->batch, rows, sl_str(key), UINT64_MAX));
             v->value[i] = 0;
             break;
         default:
@@ -167,7 +171,9 @@ static bool commit_next(struct run *run)
 
 static bool open_db(struct run *run, uint64_t only)
 {
-    struct state_db_open open = { .wall_ms = 1800000000000, .only = only };
+    struct state_db_open open = { .wall_ms = 1800000000000,
+                                  .only = only,
+                                  .seal_key = run->sealed ? seal_key : NULL };
     struct sl_err err;
     state_db_close(run->db);
     run->db = NULL;
@@ -215,8 +221,30 @@ static void check_content(struct run *run)
     run->number = run->safe = run->seen_number;
 }
 
+/* The key comes, and the power fails meanwhile, or the disk gives nothing: all of it is there, in
+ * the clear still or sealed. */
+static void seal_it(struct run *run)
+{
+    bool done = false;
+    uint64_t lost = 0;
+    struct sl_err err;
+    powercut_arm(run->power, 1 + rnd(run, 1500));
+    powercut_faults(run->power, run->faults_per_mille);
+    enum sl_code code = state_db_seal(run->path, seal_key, &done, &lost, &err);
+    assert_true(code != SL_OK || lost == 0);
+    powercut_arm(run->power, 1);
+    powercut_restore(run->power);
+    powercut_faults(run->power, 0);
+    run->sealed = state_db_check_key(run->path, NULL, &err) == SL_INVALID;
+    assert_true(run->sealed || !(code == SL_OK && done));
+    seals += run->sealed;
+    seals_failed += !run->sealed;
+}
+
 static void live(struct run *run)
 {
+    if (seal_key && !run->sealed && run->safe > 0)
+        seal_it(run);
     assert_true(open_db(run, STATE_DB_ANY));
     check_content(run);
     powercut_arm(run->power, 1 + rnd(run, 500));
@@ -281,10 +309,22 @@ static void power_fails(void **state)
                   (unsigned long long)totals.lost);
     assert_true(totals.lost > 0 && totals.lost < totals.pieces); /* else nothing was tried */
     assert_true(merges > seed_count / 2);
+    if (!seal_key)
+        return;
+    print_message("%llu were sealed, %llu times it failed\n", (unsigned long long)seals,
+                  (unsigned long long)seals_failed);
+    assert_true(seals > seed_count / 2 && seals_failed > 0);
 }
 
 int main(int argc, char **argv)
 {
+    static const uint8_t key[32] = "a key for what the power cuts";
+    if (argc > 1 && strcmp(argv[1], "sealed") == 0) { /* and rows whose keys are, too */
+        seal_key = key;
+        rows = STATE_RETAINED;
+        argc--;
+        argv++;
+    }
     if (argc > 1) {
         first_seed = strtoull(argv[1], NULL, 10);
         seed_count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;

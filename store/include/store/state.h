@@ -40,7 +40,9 @@ const char *state_kind_name(enum state_kind kind); /* "meta", "session", ... */
 struct state_options {
     uv_loop_t *loop;
     const struct sl_clock *clock;
-    const char *path; /* state.db; its folder exists. Borrowed during state_open() */
+    const char *path;        /* state.db; its folder exists. Borrowed during state_open() */
+    const uint8_t *seal_key; /* SEAL_KEY_BYTES, copied: everything is sealed with it but numbers in
+                                keys; NULL: it lies on the disk as it is */
     enum outbox_sync sync;
     int64_t commit_interval_ms; /* least time between the starts of two commits; 0: as often as the
                                    disk takes them, so that a wait is about one sync */
@@ -76,11 +78,25 @@ struct state;
  * only for lack of memory or threads. */
 SL_NODISCARD enum sl_code state_open(struct state **ret, const struct state_options *options,
                                      struct sl_err *err);
+/* Blocking, before state_open(): SL_INVALID when the database is sealed with another key, or there
+ * is none (NULL). Changes nothing. Opened all the same, the state would be empty, and stay so. */
+SL_NODISCARD enum sl_code state_check_key(const char *path, const uint8_t *seal_key,
+                                          struct sl_err *err);
+/* After it, likewise: a database that was begun without a key is replaced by one that holds the
+ * same, sealed; else nothing is done. Waits for the disk as long as that takes. When it fails
+ * nothing was changed, and opened all the same the state would be empty, and stay so. */
+struct state_sealed {
+    bool done;
+    uint64_t lost; /* rows, or places, of which nothing could be read */
+};
+SL_NODISCARD enum sl_code state_seal(const char *path, const uint8_t *seal_key,
+                                     struct state_sealed *ret, struct sl_err *err);
 /* Commits what waits (at most ~3 s), joins the writer, then calls closed(ctx) from the loop. From
  * then on s must not be touched; until then changes are refused. Who still waits is told before. */
 void state_close(struct state *s, void (*closed)(void *ctx), void *ctx);
 
-/* Every row of a kind in key order; waits for the disk. At the start, before the loop runs. A row
+/* Every row of a kind in key order (with a seal_key retained messages, and the subscriptions of a
+ * session, come in any); waits for the disk. At the start, before the loop runs. A row
  * that fails its checksum is skipped, counted and removed; damaged pages are stepped over. The
  * error says what could not be read; what could has been visited then all the same. */
 typedef void state_visit_fn(void *ctx, struct sl_slice key, struct sl_slice value);
@@ -88,7 +104,8 @@ SL_NODISCARD enum sl_code state_load(struct state *s, enum state_kind kind, stat
                                      void *ctx, struct sl_err *err);
 
 /* Changes, done in the order of the calls. False: refused, nothing was taken; resync() will come.
- * Keys have at most STATE_KEY_MAX bytes; head and tail together at most STATE_VALUE_MAX. */
+ * Keys have at most STATE_KEY_MAX bytes, a subscription's begins with eight that stand for its
+ * session; head and tail together at most STATE_VALUE_MAX. */
 #define STATE_KEY_MAX   ((size_t)128 * 1024)
 #define STATE_VALUE_MAX ((size_t)512 * 1024 * 1024)
 /* The value is head followed by tail. A row that is there is replaced. */
