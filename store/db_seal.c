@@ -190,6 +190,8 @@ enum sl_code db_check_key(const struct db_options *options, struct sl_err *err)
     enum sl_code code = db_connect(&db, name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &why);
     int version = 0;
     if (code == SL_OK)
+        sql_set_name(&db->sql, options->path);
+    if (code == SL_OK)
         code = sql_check_identity(&db->sql, DB_APPLICATION_ID, DB_VERSION, &version, &why);
     if (code == SL_OK && version >= DB_VERSION_SEAL)
         code = db_prepare(db, &why);

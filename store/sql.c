@@ -158,6 +158,15 @@ enum sl_code sql_connect(struct sql *s, const char *path, int flags, struct sl_e
     return SL_OK;
 }
 
+void sql_set_name(struct sql *s, const char *name)
+{
+    char *copy = strdup(name);
+    if (!copy)
+        return; /* the longer name is as good */
+    free(s->path);
+    s->path = copy;
+}
+
 void sql_close(struct sql *s)
 {
     (void)sqlite3_close(s->handle); /* moves the log into the database; what fails is done at the

@@ -40,6 +40,8 @@ struct sql {
 SL_NODISCARD enum sl_code sql_connect(struct sql *s, const char *path, int flags,
                                       struct sl_err *err);
 void sql_close(struct sql *s);
+/* What errors call the file from now on, where it was opened as a URI. */
+void sql_set_name(struct sql *s, const char *name);
 /* Exclusive, WAL, full sync, and how large the file may become. */
 SL_NODISCARD enum sl_code sql_configure(struct sql *s, uint64_t pages_max, struct sl_err *err);
 SL_NODISCARD enum sl_code sql_set_sync(struct sql *s, enum outbox_sync sync, struct sl_err *err);

@@ -20,6 +20,8 @@ static enum sl_code look(const char *path, const uint8_t *seal_key, bool *ret_cl
     if (sql_file_look_at(path, &why) != SL_OK || !sql_file_immutable_name(path, name, sizeof name))
         return SL_OK;
     enum sl_code code = state_db_look(&db, name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, &why);
+    if (code == SL_OK)
+        sql_set_name(&db->sql, path);
     if (code == SL_OK && db->version >= STATE_DB_VERSION_SEAL)
         code = state_db_read_id(db, &why);
     if (code == SL_OK)

@@ -1,11 +1,14 @@
 /* store_state.c - how fast the state's database takes deliveries, and what that writes to the disk.
  *
- * Usage: store_state FOLDER. For each line of the table: rows come, so many a commit, turn by turn
- * for so many sessions; where `kept` is not 0 each goes again once that many more have come. Then
- * the database is opened and read; then what is left of each session goes, a range a commit. One
- * thread, full sync. CPU time is the process's; bytes are those it handed to write calls. */
+ * Usage: store_state FOLDER [sealed]. With a key in the second case. For each line of the table:
+ * rows come, so many a commit, turn by turn for so many sessions; where `kept` is not 0 each goes
+ * again once that many more have come. Then the database is opened and read; then what is left of
+ * each session goes, a range a commit. One thread, full sync. CPU time is the process's; bytes are
+ * those it handed to write calls. */
 #include "state_batch.h"
 #include "state_db.h"
+
+#include "base/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +24,8 @@ static const struct load loads[] = {
     { 100000, 1000, 100, 0 }, { 100000, 100, 100, 50 }, { 100000, 100, 100, 1000 },
     { 5000, 1, 1, 0 },        { 5000, 1, 1, 1 },
 };
+
+static const uint8_t bench_key[SEAL_KEY_BYTES] = "a key to measure with";
 
 struct measure {
     double wall, cpu;
@@ -145,10 +150,10 @@ static void bad_row(void *ctx, enum state_kind kind, struct sl_slice key)
     (void)key;
 }
 
-static struct state_db *open_and_read(const char *path, unsigned *rows)
+static struct state_db *open_and_read(const char *path, const uint8_t *seal_key, unsigned *rows)
 {
     struct state_db *db = NULL;
-    struct state_db_open open = { 0 };
+    struct state_db_open open = { .seal_key = seal_key };
     struct state_db_damage damage = { .bad_row = bad_row };
     struct sl_err err;
     if (state_db_open(&db, path, OUTBOX_SYNC_FULL, &open, &err) != SL_OK)
@@ -159,11 +164,11 @@ static struct state_db *open_and_read(const char *path, unsigned *rows)
     return db;
 }
 
-static void run(const char *path, const struct load *l)
+static void run(const char *path, const uint8_t *seal_key, const struct load *l)
 {
     unsigned rows;
     struct state_batch *b = state_batch_new();
-    struct state_db *db = open_and_read(path, &rows);
+    struct state_db *db = open_and_read(path, seal_key, &rows);
     printf("%u rows, %u a commit, %u sessions", l->rows, l->per_commit, l->sessions);
     printf(l->kept > 0 ? ", %u kept\n" : "\n", l->kept);
     struct measure m = measure_now();
@@ -171,7 +176,7 @@ static void run(const char *path, const struct load *l)
     report("come", &m, l->rows);
     state_db_close(db);
     m = measure_now();
-    db = open_and_read(path, &rows);
+    db = open_and_read(path, seal_key, &rows);
     printf("  read   %8.1f ms for %u\n", (seconds(CLOCK_MONOTONIC) - m.wall) * 1e3, rows);
     if (l->kept == 0) {
         m = measure_now();
@@ -186,11 +191,13 @@ static void run(const char *path, const struct load *l)
 int main(int argc, char **argv)
 {
     char path[512];
-    if (argc != 2 || snprintf(path, sizeof path, "%s/state.db", argv[1]) >= (int)sizeof path) {
-        (void)fprintf(stderr, "usage: store_state FOLDER\n");
+    bool sealed = argc == 3 && strcmp(argv[2], "sealed") == 0;
+    if ((argc != 2 && !sealed) ||
+        snprintf(path, sizeof path, "%s/state.db", argv[1]) >= (int)sizeof path) {
+        (void)fprintf(stderr, "usage: store_state FOLDER [sealed]\n");
         return 2;
     }
     for (size_t i = 0; i < SL_ARRAY_LEN(loads); i++)
-        run(path, &loads[i]);
+        run(path, sealed ? bench_key : NULL, &loads[i]);
     return 0;
 }
