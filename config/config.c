@@ -5,9 +5,11 @@
 
 #include "base/file.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void config_free(struct config *c)
@@ -72,23 +74,66 @@ enum sl_code config_parse(struct sl_slice text, const char *file, const char *ba
     return problems->errors > errors_before ? SL_INVALID : SL_OK;
 }
 
+/* What whoever named the file can do about it. */
+static const char *advice(const char *path, enum sl_code rc)
+{
+    struct stat st;
+    if (rc == SL_NOMEM || rc == SL_LIMIT)
+        return NULL;
+    if (stat(path, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return "there is no such file: name the configuration with -c FILE or in $SLUICE_CONFIG";
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return "is a folder: name the configuration file itself, with -c FILE or in $SLUICE_CONFIG";
+    if (access(path, R_OK) != 0 && errno == EACCES)
+        return "this user may not read it: give it the right (chmod, chown), or run as one who has";
+    return NULL;
+}
+
+static void report_unreadable(struct config_problems *problems, const char *path, enum sl_code rc,
+                              const char *reason)
+{
+    const struct config_place none = { 0, 0 };
+    const char *what = advice(path, rc);
+    size_t n = strlen(path);
+    if (strncmp(reason, path, n) == 0 && strncmp(reason + n, ": ", 2) == 0)
+        reason += n + 2; /* "PATH: reason": the path is printed anyway */
+    if (what)
+        config_report(problems, false, none, "", "%s", what);
+    else
+        config_report(problems, false, none, "", "cannot be read: %s", reason);
+}
+
+static bool is_blank(struct sl_slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!strchr(" \t\r\n", text.ptr[i])) /* of a NUL it finds the end, which the parser shows */
+            return false;
+    return true;
+}
+
+static enum sl_code parse_file(const char *path, struct sl_slice text, struct config **ret,
+                               struct config_problems *problems)
+{
+    if (is_blank(text)) {
+        config_report(problems, false, (struct config_place){ 1, 1 }, "",
+                      "the file is empty: a configuration is at least {}, which sets nothing");
+        return SL_INVALID;
+    }
+    const char *slash = strrchr(path, '/');
+    size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    SL_CLEANUP(sl_free_ptr) char *folder = sl_slice_dup(sl_bytes(path, n));
+    return folder ? config_parse(text, path, folder, ret, problems) : SL_NOMEM;
+}
+
 enum sl_code config_load(const char *path, struct config **ret, struct config_problems *problems)
 {
     struct sl_buf text = { 0 };
     struct sl_err err = { 0 };
     enum sl_code rc = sl_file_read(path, JSONC_TEXT_MAX, &text, &err);
     if (rc == SL_OK) {
-        const char *slash = strrchr(path, '/');
-        size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
-        SL_CLEANUP(sl_free_ptr) char *folder = sl_slice_dup(sl_bytes(path, n));
-        rc = folder ? config_parse(sl_buf_slice(&text), path, folder, ret, problems) : SL_NOMEM;
+        rc = parse_file(path, sl_buf_slice(&text), ret, problems);
     } else {
-        const char *reason = err.text; /* "PATH: reason": the path is printed anyway */
-        size_t n = strlen(path);
-        if (strncmp(reason, path, n) == 0 && strncmp(reason + n, ": ", 2) == 0)
-            reason += n + 2;
-        config_report(problems, false, (struct config_place){ 0, 0 }, "", "cannot be read: %s",
-                      reason);
+        report_unreadable(problems, path, rc, err.text);
         rc = rc == SL_NOTFOUND || rc == SL_NOMEM ? rc : SL_IO;
     }
     sl_buf_free(&text);

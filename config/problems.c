@@ -18,7 +18,7 @@ static void report_too_many(struct config_problems *p, bool warning)
         char text[64];
         (void)snprintf(text, sizeof text, "more than %d problems; the rest is left out",
                        CONFIG_PROBLEMS_MAX - 1); /* fits */
-        char *copy = strdup(text), *path = strdup("");
+        char *copy = strdup(text), *path = strdup("(file)");
         if (!copy || !path) {
             free(copy);
             free(path);
@@ -91,10 +91,16 @@ static void put_line(struct sl_buf *out, const char *text)
 
 void config_problem_format(const struct config_problem *p, const char *file, struct sl_buf *out)
 {
+    sl_buf_put_str(out, p->warning ? "warning: " : "");
+    if (p->place.line == 0 && !p->path[0]) { /* of the file itself: nothing in it was read */
+        put_line(out, file);
+        sl_buf_put_str(out, ": ");
+        put_line(out, p->text);
+        return;
+    }
     /* What has no place of its own is about the file as a whole: its beginning. */
     unsigned line = p->place.line ? p->place.line : 1;
     unsigned column = p->place.column ? p->place.column : 1;
-    sl_buf_put_str(out, p->warning ? "warning: " : "");
     put_line(out, file);
     sl_buf_printf(out, ":%u:%u: ", line, column);
     put_line(out, p->path[0] ? p->path : "(file)");

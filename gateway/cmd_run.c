@@ -49,6 +49,8 @@ static int run_file(const char *path)
     config_problems_sort(&problems);
     cli_print_problems(&problems, path);
     config_problems_free(&problems);
+    if (!c)
+        return cli_error(CLI_FAIL, "run", "not started");
     if (rc != SL_OK || !rules_fine) {
         config_free(c);
         return cli_error(CLI_FAIL, "run", "%s has errors: not started", path);

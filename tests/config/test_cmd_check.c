@@ -143,14 +143,44 @@ static void secret_in_an_open_file(void **state)
     }
 }
 
+/* What, which file, and what to do: no line and no column of a file that was not read. */
+static const struct file_case {
+    const char *name, *file, *says;
+} files[] = {
+    { "no such file", "/nonexistent/sluice.json",
+      "/nonexistent/sluice.json: there is no such file: name the configuration with -c FILE or in"
+      " $SLUICE_CONFIG\n" },
+    { "a file below a file", "/dev/null/sluice.json",
+      "/dev/null/sluice.json: there is no such file: name the configuration with -c FILE or in"
+      " $SLUICE_CONFIG\n" },
+    { "a folder", "/usr/",
+      "/usr/: is a folder: name the configuration file itself, with -c FILE or"
+      " in $SLUICE_CONFIG\n" },
+    { "an empty file", "/dev/null",
+      "/dev/null:1:1: (file): the file is empty: a configuration is at"
+      " least {}, which sets nothing\n" },
+};
+
 static void file_not_there(void **state)
 {
-    (void)state;
-    char name[] = "check", option[] = "--config=/nonexistent/sluice.json";
+    const struct file_case *c = *state;
+    char name[] = "check", option[128];
     struct sl_buf out = { 0 };
+    (void)snprintf(option, sizeof option, "--config=%s", c->file); /* fits */
     assert_int_equal(run_check(2, (char *[]){ name, option, NULL }, &out), 1);
-    assert_string_equal(sl_buf_cstr(&out), "/nonexistent/sluice.json:1:1: (file): cannot be read: "
-                                           "No such file or directory\n");
+    assert_string_equal(sl_buf_cstr(&out), c->says);
+    sl_buf_free(&out);
+}
+
+static void only_blanks(void **state)
+{
+    (void)state;
+    char path[128], name[] = "check", option[] = "-c";
+    struct sl_buf out = { 0 };
+    (void)snprintf(path, sizeof path, "%s/sluice.json", support_folder()); /* fits */
+    support_write("sluice.json", sl_str(" \r\n\t\n"));
+    assert_int_equal(run_check(3, (char *[]){ name, option, path, NULL }, &out), 1);
+    assert_non_null(strstr(sl_buf_cstr(&out), "sluice.json:1:1: (file): the file is empty: "));
     sl_buf_free(&out);
 }
 
@@ -176,10 +206,12 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + 3] = { cmocka_unit_test(file_not_there),
-                                                         cmocka_unit_test(secret_in_an_open_file),
-                                                         cmocka_unit_test(wrong_usage) };
+    struct CMUnitTest tests[SL_ARRAY_LEN(cases) + SL_ARRAY_LEN(files) + 3] = {
+        cmocka_unit_test(only_blanks), cmocka_unit_test(secret_in_an_open_file),
+        cmocka_unit_test(wrong_usage)
+    };
     size_t n = 3;
+    n += ROWS_OF(tests + n, files, file_not_there);
     n += ROWS_OF(tests + n, cases, prints_every_problem);
     return _cmocka_run_group_tests("sluice check", tests, n, NULL, tear_down);
 }

@@ -416,7 +416,8 @@ static void loads_from_a_file(void **state)
     struct sl_buf line = { 0 };
     config_problem_format(&problems.list[0], "no.json", &line);
     assert_string_equal(sl_buf_cstr(&line),
-                        "no.json:1:1: (file): cannot be read: No such file or directory");
+                        "no.json: there is no such file: name the configuration with -c FILE or in "
+                        "$SLUICE_CONFIG");
     sl_buf_free(&line);
     config_problems_free(&problems);
     assert_int_equal(config_load(support_folder(), &c, &problems), SL_IO);

@@ -1,6 +1,7 @@
 // cli.test.mjs - the command line: help, errors, check, users, rules, simulated sensors, status.
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { sluice } from './lib/gateway.mjs';
 import { scenario } from './lib/scenario.mjs';
@@ -37,6 +38,39 @@ scenario('mistakes on the command line are one line on standard error, and exit 
         assert.equal(done.stdout, '', args.join(' '));
         assert.equal(lines(done.stderr).length, 1, `${args.join(' ')}: ${done.stderr}`);
     }
+});
+
+scenario('a configuration that cannot be read: what, which file, what to do; check and run say the same', async (s) => {
+    const gateway = await s.gateway();
+    const file = (name, content, mode) => {
+        const at = path.join(gateway.dir, name);
+        writeFileSync(at, content, { mode });
+        return at;
+    };
+    const cases = [
+        [path.join(gateway.dir, 'none.json'), /: there is no such file: name the configuration with -c FILE or in \$SLUICE_CONFIG$/],
+        [gateway.dir, /: is a folder: name the configuration file itself, with -c FILE or in \$SLUICE_CONFIG$/],
+        [file('empty.json', ''), /:1:1: \(file\): the file is empty: a configuration is at least \{\}, which sets nothing$/],
+        [file('secret.json', '{}', 0o600), /: this user may not read it: give it the right \(chmod, chown\), or run as one who has$/, 65534],
+    ];
+    for (const [at, says, uid] of cases) {
+        if (uid && process.getuid() !== 0) continue; // nobody else to be
+        for (let dir = gateway.dir; uid && dir.length > os.tmpdir().length; dir = path.dirname(dir)) chmodSync(dir, 0o755);
+        const options = { cwd: '/', ...(uid && { uid, gid: uid }) };
+        const check = await sluice(['check', '-c', at], options);
+        assert.equal(check.code, 1, at);
+        assert.equal(check.stderr, '');
+        const [line, ...more] = lines(check.stdout);
+        assert.deepEqual(more, []);
+        assert(line.startsWith(`${at}:`) && says.test(line), line);
+        const run = await sluice(['run', '-c', at], options);
+        assert.equal(run.code, 1, at);
+        assert.equal(run.stderr, `${line}\nsluice run: not started\n`);
+        assert.equal(run.stdout, '');
+    }
+    const env = { ...process.env, SLUICE_CONFIG: cases[0][0] };
+    assert.match((await sluice(['check'], { env })).stdout, /none\.json: there is no such file/);
+    assert.match((await sluice(['plan'], { env })).stderr, /none\.json: there is no such file/);
 });
 
 scenario('a plan asks no gateway, and follows the configuration', async (s) => {

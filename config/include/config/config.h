@@ -26,7 +26,7 @@ struct config_listener {
     char *tls_cert, *tls_key, *tls_ca, *tls_crl; /* absolute */
     enum config_client_cert client_cert;
     bool username_from_cert;
-    bool ipv6_only; /* "::" beside a listener that has the port for IPv4 */
+    bool ipv6_only;      /* "::" beside a listener that has the port for IPv4 */
     int tls_min_version; /* 12, 13 */
     struct config_place place, tls_place;
 };
@@ -116,8 +116,8 @@ struct config {
 
     struct {
         uint32_t max_connections_per_address; /* defaults to max_connections */
-        uint32_t max_connections, max_unfinished_connections, max_inflight, receive_maximum, max_queued_messages,
-            topic_alias_max, connect_rate;
+        uint32_t max_connections, max_unfinished_connections, max_inflight, receive_maximum,
+            max_queued_messages, topic_alias_max, connect_rate;
         uint64_t max_packet_size, max_queued_bytes, max_queued_bytes_total, max_retained_bytes;
         int max_qos;
         bool retain, persistence;
@@ -186,9 +186,9 @@ struct config_problems {
     size_t count, errors;
 };
 
-/* Reads, parses and validates. *ret is set whenever the file could be read at all, also with
- * problems (never use a config that has errors to run). Returns SL_OK without errors, SL_INVALID
- * with, SL_NOTFOUND or SL_IO when the file cannot be read (also a problem). */
+/* Reads, parses and validates. *ret is set whenever the file could be read and is not empty, also
+ * with problems (never use a config that has errors to run). Returns SL_OK without errors,
+ * SL_INVALID with, SL_NOTFOUND or SL_IO when the file cannot be read (also a problem). */
 SL_NODISCARD enum sl_code config_load(const char *path, struct config **ret,
                                       struct config_problems *problems);
 /* The same for text; base_dir resolves relative paths; file is the name shown. */
