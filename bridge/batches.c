@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Of a PUBLISH beside topic and payload: headers, message expiry, the batch's own property. */
-#define PACKET_OVERHEAD 64
+/* Of a PUBLISH beside topic, properties and payload: headers, lengths, message expiry. */
+#define PACKET_OVERHEAD 42
 
 /* ---- limits ---- */
 
@@ -76,7 +76,8 @@ void batches_init(struct batches *b, const char *gateway_id, const struct bridge
     *b = (struct batches){ .gateway_id = gateway_id,
                            .standard = *standard,
                            .payload_max = SL_BUF_MAX,
-                           .packet_max = SIZE_MAX };
+                           .packet_max = SIZE_MAX,
+                           .properties = true };
 }
 
 void batches_free(struct batches *b)
@@ -86,8 +87,9 @@ void batches_free(struct batches *b)
     b->rules = NULL;
 }
 
-void batches_set_room(struct batches *b, size_t payload_max, size_t packet_max)
+void batches_set_room(struct batches *b, size_t payload_max, size_t packet_max, bool properties)
 {
+    b->properties = properties;
     b->payload_max = payload_max;
     b->packet_max = packet_max;
 }
@@ -220,17 +222,28 @@ static void note_full(struct batch *batch)
         batch->due_ms = 0;
 }
 
+static size_t less(size_t from, size_t n)
+{
+    return from > n ? from - n : 0;
+}
+
+/* How much of max_bytes is left for the payload of a batch that begins with m. */
+static uint32_t payload_room(const struct batches *b, const struct sl_msg *m, uint32_t max_bytes)
+{
+    size_t beside = (size_t)m->topic_len;
+    if (b->properties)
+        beside += BRIDGE_BATCH_PROPERTY_BYTES + m->props_len;
+    size_t room = less(max_bytes, beside), packet = less(b->packet_max, PACKET_OVERHEAD + beside);
+    room = room < b->payload_max ? room : b->payload_max;
+    return (uint32_t)(room < packet ? room : packet);
+}
+
 static void open_batch(struct batches *b, struct outbox_item *item, uint32_t hash, size_t bytes,
                        int64_t now_ms)
 {
     struct batch *batch = free_place(b);
     struct bridge_batch limits = *limits_of(b, item->msg->batch);
-    size_t packet = PACKET_OVERHEAD + item->msg->topic_len;
-    size_t room = b->packet_max > packet ? b->packet_max - packet : 0;
-    if (limits.max_bytes > b->payload_max)
-        limits.max_bytes = (uint32_t)b->payload_max;
-    if (limits.max_bytes > room)
-        limits.max_bytes = (uint32_t)room;
+    limits.max_bytes = payload_room(b, item->msg, limits.max_bytes);
     int64_t due = item->msg->mono_ms + limits.max_age_ms;
     int64_t gathered = now_ms + earlier(limits.max_age_ms, BATCHES_GATHER_MS);
     *batch =

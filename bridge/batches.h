@@ -4,9 +4,10 @@
  * A batch holds outputs of one topic, lane, QoS, retain flag and key of limits. An output of the
  * same lane and topic that cannot join it closes it and goes behind it, so each topic keeps its
  * order within its lane; outputs of other topics may overtake. A batch closes when the next output
- * would pass max_bytes, at max_count, and max_age after its first output was accepted; one that was
- * accepted long ago (a backlog) still has BATCHES_GATHER_MS to find company. Nothing waits past its
- * ttl. At most BATCHES_OPEN_MAX are open; the oldest closes when one more is needed.
+ * would bring topic, properties and payload above max_bytes (so that a batch of max_bytes is
+ * metered as no more than that), at max_count, and max_age after its first output was accepted; one
+ * that was accepted long ago (a backlog) still has BATCHES_GATHER_MS to find company. Nothing waits
+ * past its ttl. At most BATCHES_OPEN_MAX are open; the oldest closes when one more is needed.
  *
  * The outputs of a batch are chained by sender_data (element.h). Pure; items are borrowed. */
 #ifndef BRIDGE_BATCHES_H
@@ -23,8 +24,8 @@
 
 struct batch {
     struct outbox_item *first, *last; /* NULL: the place is free */
-    struct bridge_batch limits;
-    uint32_t hash; /* of the topic */
+    struct bridge_batch limits;       /* max_bytes: what is left of it for the payload */
+    uint32_t hash;                    /* of the topic */
     uint32_t count;
     size_t bytes; /* of the array so far */
     int64_t due_ms;
@@ -43,6 +44,7 @@ struct batches {
     size_t rule_count;
     size_t payload_max; /* of the server or the configuration, whichever is less */
     size_t packet_max;  /* the whole packet; SIZE_MAX for no limit */
+    bool properties;    /* they are sent */
     struct batch open[BATCHES_OPEN_MAX];
     uint64_t last_opened;
     struct outbox_item *ready[BATCHES_READY_MAX]; /* a ring of closed batches and single outputs */
@@ -57,8 +59,8 @@ void batches_free(struct batches *b);
 /* Another table; copied. False when memory is out: the old one stays. */
 SL_NODISCARD bool batches_set_rules(struct batches *b, const struct bridge_batch *limits,
                                     size_t count);
-/* The server's limits, on every new connection. */
-void batches_set_room(struct batches *b, size_t payload_max, size_t packet_max);
+/* The server's limits, on every new connection. properties: it speaks MQTT 5. */
+void batches_set_room(struct batches *b, size_t payload_max, size_t packet_max, bool properties);
 
 /* Takes an item in; only after batches_next() has given NULL. */
 void batches_put(struct batches *b, struct outbox_item *item, int64_t now_ms);

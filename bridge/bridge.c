@@ -351,7 +351,8 @@ static void online(struct bridge *b)
     b->up_since_ms = bridge_now(b);
     b->why = b->refused_subscription;
     b->dry = false;
-    batches_set_room(&b->batches, client_payload_max(b->client), client_packet_max(b->client));
+    batches_set_room(&b->batches, client_payload_max(b->client), client_packet_max(b->client),
+                     client_version(b->client) == MQTT_V5);
     move(b, BRIDGE_ONLINE, CLIENT_NEVER);
     outbox_set_link(b->options.outbox, true);
 }

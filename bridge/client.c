@@ -1,8 +1,6 @@
 /* client.c - the MQTT client's connection and sending. Pure. */
 #include "client_internal.h"
 
-#include "bridge/metering.h"
-
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -270,10 +268,9 @@ static bool encode(struct client *c, struct outbox_item *item, uint16_t packet_i
                           .dup = dup,
                           .now_ms = now_ms };
     size_t before = c->out.len;
-    bool fits = outgoing_encode(&c->out, &c->scratch, &c->limits, &p);
-    if (fits &&
-        !sl_slice_starts(sl_msg_topic(item->msg), sl_str("$aws/rules/"))) /* free of charge */
-        c->metered += bridge_metered(c->out.len - before);
+    uint64_t metered;
+    bool fits = outgoing_encode(&c->out, &c->scratch, &c->limits, &p, &metered);
+    c->metered += fits ? metered : 0;
     pacer_spend(&c->pacer, c->out.len - before, now_ms);
     client_settle_output(c, before, now_ms);
     return fits;

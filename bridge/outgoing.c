@@ -1,6 +1,7 @@
 /* outgoing.c - from outbox item to PUBLISH. */
 #include "outgoing.h"
 
+#include "bridge/metering.h"
 #include "element.h"
 
 #include "base/topic.h"
@@ -136,8 +137,17 @@ static void put_properties(struct sl_buf *raw, const struct outgoing *p)
         mqtt_put_user_property(raw, sl_str("sluice-ts"), sl_bytes(text, (size_t)n));
 }
 
+/* Headers, lengths and the expiry are not counted. */
+static uint64_t metered(const struct mqtt_publish *packet)
+{
+    if (sl_slice_starts(packet->topic, sl_str("$aws/rules/")))
+        return 0;
+    return bridge_metered((uint64_t)packet->topic.len + packet->props.raw.len +
+                          packet->payload.len);
+}
+
 bool outgoing_encode(struct sl_buf *out, struct sl_buf *scratch, const struct outgoing_limits *l,
-                     const struct outgoing *p)
+                     const struct outgoing *p, uint64_t *ret_metered)
 {
     const struct sl_msg *m = p->item->msg;
     struct mqtt_publish packet = {
@@ -165,6 +175,7 @@ bool outgoing_encode(struct sl_buf *out, struct sl_buf *scratch, const struct ou
     }
     if (scratch->failed)
         out->failed = true;
+    *ret_metered = metered(&packet);
     size_t before = out->len;
     mqtt_encode_publish(out, l->version, &packet);
     if (out->failed || out->len - before <= l->packet_max)

@@ -39,8 +39,10 @@ struct outgoing {
     int64_t now_ms; /* monotonic: what is left of the message's expiry */
 };
 /* Appends the PUBLISH to out; scratch is overwritten. Look at out->failed. False, with out as it
- * was, when the packet is above packet_max. */
+ * was, when the packet is above packet_max. *ret_metered: what AWS charges for, in steps; 0 for
+ * Basic Ingest. */
 SL_NODISCARD bool outgoing_encode(struct sl_buf *out, struct sl_buf *scratch,
-                                  const struct outgoing_limits *l, const struct outgoing *p);
+                                  const struct outgoing_limits *l, const struct outgoing *p,
+                                  uint64_t *ret_metered);
 
 #endif

@@ -213,8 +213,8 @@ static void print_text(const struct estimate_input *in, const struct estimate_ou
     (void)snprintf(head, sizeof head, "  batched, %.0f in one:", out->cost_batched.batch);
     print_cost(head, &out->cost_batched);
     if (out->batch_bytes_better > 0)
-        printf("          (full batches cost less with cloud.batch.max_bytes %llu: topic and\n"
-               "          properties count as well, and %d bytes are metered as one)\n",
+        printf("          (full batches cost less with cloud.batch.max_bytes %llu: each %d bytes,\n"
+               "          begun or full, are metered as one message)\n",
                (unsigned long long)out->batch_bytes_better, BRIDGE_METER_BYTES);
     printf("          at %g USD a million messages of 5 KiB, %g a million minutes\n",
            in->prices.messages, in->prices.connection);

@@ -80,17 +80,23 @@ static void estimate_store(const struct estimate_input *in, struct estimate_outp
 
 /* ---- the link ---- */
 
+/* A batch beside its elements: topic, its property, brackets. */
+static double batch_beside(const struct estimate_input *in)
+{
+    return (double)in->topic_bytes + (in->mqtt5 ? BRIDGE_BATCH_PROPERTY_BYTES : 0) + 2;
+}
+
 static double packet_bytes(const struct estimate_input *in, double batch)
 {
-    double body = batch > 1 ? batch * (double)(in->payload_bytes + ELEMENT_BYTES) + 2
-                            : (double)in->payload_bytes;
-    return body + (double)in->topic_bytes + (in->mqtt5 ? PROPERTY_BYTES : 0);
+    if (batch > 1)
+        return batch_beside(in) + batch * (double)(in->payload_bytes + ELEMENT_BYTES);
+    return (double)(in->topic_bytes + in->payload_bytes) + (in->mqtt5 ? PROPERTY_BYTES : 0);
 }
 
 /* Of a backlog, where there is always enough for a whole one. */
-static double full_batch(const struct estimate_input *in)
+static double full_batch(const struct estimate_input *in, uint64_t max_bytes)
 {
-    return fmax(1, floor((double)(in->batch_max_bytes > 2 ? in->batch_max_bytes - 2 : 0) /
+    return fmax(1, floor(((double)max_bytes - batch_beside(in)) /
                          (double)(in->payload_bytes + ELEMENT_BYTES)));
 }
 
@@ -130,21 +136,26 @@ static void estimate_cost(const struct estimate_input *in, double per_second, do
     *ret = c;
 }
 
-/* max_bytes is of the payload alone: topic and properties may push a full batch over the step. */
+/* Metered steps for each message of a full batch. */
+static double steps_each(const struct estimate_input *in, uint64_t max_bytes)
+{
+    double full = full_batch(in, max_bytes);
+    return (double)bridge_metered((uint64_t)ceil(packet_bytes(in, full))) / full;
+}
+
+/* The last step is paid for as a whole, but not used when max_bytes ends within it. */
 static uint64_t better_batch(const struct estimate_input *in)
 {
-    uint64_t beside = in->topic_bytes + (in->mqtt5 ? PROPERTY_BYTES : 0);
-    uint64_t steps = bridge_metered(in->batch_max_bytes);
-    if (bridge_metered(in->batch_max_bytes + beside) == steps ||
-        steps * BRIDGE_METER_BYTES <= beside)
+    uint64_t whole = in->batch_max_bytes / BRIDGE_METER_BYTES * BRIDGE_METER_BYTES;
+    if (whole == 0 || steps_each(in, whole) >= steps_each(in, in->batch_max_bytes))
         return 0;
-    return steps * BRIDGE_METER_BYTES - beside;
+    return whole;
 }
 
 void estimate_make(const struct estimate_input *in, struct estimate_output *ret)
 {
     struct estimate_output out = { 0 };
-    double full = full_batch(in);
+    double full = full_batch(in, in->batch_max_bytes);
     out.per_second = (double)in->sensors * in->keep * 1000 / (double)in->interval_ms;
     estimate_store(in, &out);
     estimate_drain(in, &out, 1, &out.drain);

@@ -6,6 +6,7 @@
 #ifndef GATEWAY_ESTIMATE_H
 #define GATEWAY_ESTIMATE_H
 
+#include "bridge/batch.h"
 #include "bridge/metering.h"
 
 #include <stdbool.h>
@@ -79,7 +80,7 @@ struct estimate_output {
     /* the backlog leaves: without batches, and with */
     struct estimate_drain drain, drain_batched;
     struct estimate_cost cost, cost_batched;
-    uint64_t batch_bytes_better; /* cloud.batch.max_bytes with which a full batch is metered as
+    uint64_t batch_bytes_better; /* cloud.batch.max_bytes with which messages in full batches cost
                                     less; 0: it is well as it is */
     /* the flash: written in one outage, and by its backlog leaving */
     double rows_per_commit, bytes_per_message, outage_bytes;

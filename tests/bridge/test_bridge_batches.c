@@ -5,6 +5,8 @@
 #include "json_kind.h"
 #include "outgoing.h"
 
+#include "bridge/metering.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -163,7 +165,12 @@ struct rig {
     char out[1024]; /* "1+2 3": a batch of 1 and 2, then 3 */
 };
 
-static const struct bridge_batch small = { .max_bytes = 200, .max_count = 3, .max_age_ms = 1000 };
+/* A topic of one byte, and the batch's property. */
+#define BESIDE (1 + BRIDGE_BATCH_PROPERTY_BYTES)
+
+static const struct bridge_batch small = { .max_bytes = 200 + BESIDE,
+                                           .max_count = 3,
+                                           .max_age_ms = 1000 };
 static const struct bridge_batch standard = { .max_bytes = 5000,
                                               .max_count = 2,
                                               .max_age_ms = 500 };
@@ -279,7 +286,7 @@ static void bytes_close(void **state)
     element_put_array(&out, &r.items[0], "g");
     size_t one = out.len; /* "[" element "]" */
     sl_buf_free(&out);
-    struct bridge_batch limits = { (uint32_t)(2 * one - 1), 100, 1000 };
+    struct bridge_batch limits = { (uint32_t)(2 * one - 1 + BESIDE), 100, 1000 };
     assert_true(batches_set_rules(&r.b, &limits, 1));
     key = bridge_batch_key(&limits);
     drain(&r, 100000);
@@ -293,7 +300,7 @@ static void bytes_close(void **state)
     put(&r, new_item(&r, "a", key), 1000);
     assert_string_equal(r.out,
                         "1 2+3 4 5"); /* 4 was another key's; one byte less: 6 does not fit */
-    limits.max_bytes = (uint32_t)one - 1;
+    limits.max_bytes = (uint32_t)one - 1 + BESIDE;
     assert_true(batches_set_rules(&r.b, &limits, 1));
     put(&r, new_item(&r, "b", bridge_batch_key(&limits)), 1000);
     assert_string_equal(r.out, "1 2+3 4 5 7"); /* larger than a batch may be: alone, at once */
@@ -317,7 +324,7 @@ static void times_that_come_later(void **state)
     drain(&r, 100000);
     assert_string_equal(r.out, "1+2 3"); /* three would fit without */
     element_put_array(&out, &r.items[0], "g");
-    assert_in_range(out.len, 130, small.max_bytes);
+    assert_in_range(out.len, 130, small.max_bytes - BESIDE);
     sl_buf_free(&out);
     rig_free(&r);
 }
@@ -329,12 +336,12 @@ static void the_server_limits_too(void **state)
     rig_init(&r);
     struct bridge_batch limits = { 100000, 100, 1000 };
     assert_true(batches_set_rules(&r.b, &limits, 1));
-    batches_set_room(&r.b, 200, SIZE_MAX);
+    batches_set_room(&r.b, 200, SIZE_MAX, true);
     for (int i = 0; i < 4; i++)
         put(&r, new_item(&r, "a", bridge_batch_key(&limits)), 1000);
     assert_string_equal(r.out, "1+2+3"); /* of 62 bytes each */
     drain(&r, 100000);
-    batches_set_room(&r.b, 100000, 200);
+    batches_set_room(&r.b, 100000, 200, true);
     for (int i = 0; i < 3; i++)
         put(&r, new_item(&r, "a", bridge_batch_key(&limits)), 1000);
     assert_string_equal(r.out, "1+2+3 4 5+6");
@@ -455,22 +462,176 @@ static void lingering(void **state)
 
 /* ---- on the wire ---- */
 
-static void encode(enum mqtt_version v, struct rig *r, struct sl_buf *wire,
-                   struct mqtt_publish *ret)
+static uint64_t encode(enum mqtt_version v, struct rig *r, struct sl_buf *wire,
+                       struct mqtt_publish *ret)
 {
     struct sl_buf scratch = { 0 };
+    uint64_t metered;
     const struct outgoing_limits l = {
-        .version = v, .payload_max = 1000, .packet_max = UINT32_MAX, .qos_max = 1, .retain = true
+        .version = v, .payload_max = 100000, .packet_max = UINT32_MAX, .qos_max = 1, .retain = true
     };
     struct outgoing p = {
         .item = &r->items[0], .gateway_id = "g", .packet_id = 5, .now_ms = 11000
     };
-    assert_true(outgoing_encode(wire, &scratch, &l, &p));
+    assert_true(outgoing_encode(wire, &scratch, &l, &p, &metered));
     struct sl_cursor in = sl_cursor(sl_buf_slice(wire));
     struct mqtt_frame f;
     assert_int_equal(mqtt_frame_next(&in, UINT32_MAX, &f, NULL), MQTT_FRAME_OK);
     assert_int_equal(mqtt_decode_publish(&f, v, ret, NULL), MQTT_RC_SUCCESS);
     sl_buf_free(&scratch);
+    return metered;
+}
+
+/* ---- what a batch is metered as ---- */
+
+static const struct bridge_batch one_step = { .max_bytes = BRIDGE_METER_BYTES,
+                                              .max_count = 500,
+                                              .max_age_ms = 1000 };
+
+/* An output whose payload is an object of so many bytes, at least eight. */
+static struct outbox_item *sized_item(struct rig *r, const char *topic, size_t bytes,
+                                      struct sl_slice props)
+{
+    char payload[12000] = "{\"v\":\"";
+    assert_true(bytes >= 8 && bytes < sizeof payload);
+    memset(payload + 6, 'x', bytes - 8);
+    memcpy(payload + bytes - 2, "\"}", 2);
+    struct outbox_item *item = new_item(r, topic, 0);
+    sl_msg_unref(item->msg);
+    item->msg = sl_msg_new(&(struct sl_msg_parts){ .topic = sl_str(topic),
+                                                   .payload = sl_bytes(payload, bytes),
+                                                   .props = props,
+                                                   .qos = 1,
+                                                   .expiry_s = 60,
+                                                   .batch = bridge_batch_key(&one_step),
+                                                   .mono_ms = 1000,
+                                                   .wall_ms = ACCEPTED_MS });
+    assert_non_null(item->msg);
+    return item;
+}
+
+static void one_step_rig(struct rig *r, bool properties)
+{
+    rig_init(r);
+    assert_true(batches_set_rules(&r->b, &one_step, 1));
+    batches_set_room(&r->b, 128000, SIZE_MAX, properties);
+}
+
+/* Topic, payload and the properties that count, as the other side sees them. */
+static size_t counted(const struct mqtt_publish *p)
+{
+    size_t expiry = mqtt_has(&p->props, MQTT_P_MESSAGE_EXPIRY) ? 5 : 0;
+    return p->topic.len + p->props.raw.len - expiry + p->payload.len;
+}
+
+/* Puts outputs until the first batch is closed; how many are in it. */
+static size_t fill_one(struct rig *r, const char *topic, size_t bytes, struct sl_slice props)
+{
+    struct outbox_item *first = NULL;
+    while (!first) {
+        batches_put(&r->b, sized_item(r, topic, bytes, props), 1000);
+        first = batches_next(&r->b, 1000);
+    }
+    assert_ptr_equal(first, &r->items[0]);
+    size_t n = 0;
+    for (const struct outbox_item *item = first; item; item = element_next(item))
+        n++;
+    return n;
+}
+
+/* At the default a full batch is one step, whatever its topic and properties, and as full as can
+ * be: with one element more it would be two. */
+static void a_full_batch_is_one_step(void **state)
+{
+    static const char long_topic[] =
+        "a/very/long/topic/of/a/site/that/names/everything/twice/and/more/than/that/to/the/very/"
+        "end/of/what/anybody/would/ever/write/down/in/a/configuration";
+    static const char *const topics[] = { "a", "telemetry/site-1/room-22/temperature", long_topic };
+    struct sl_buf props = { 0 };
+    (void)state;
+    mqtt_put_user_property(&props, sl_str("unit"), sl_str("degrees Celsius"));
+    for (size_t bytes = 120; bytes < 700; bytes += 7) {
+        for (size_t i = 0; i < 4 * SL_ARRAY_LEN(topics); i++) {
+            struct rig r;
+            struct sl_buf wire = { 0 };
+            struct mqtt_publish p;
+            enum mqtt_version v = i % 2 ? MQTT_V5 : MQTT_V311;
+            one_step_rig(&r, v == MQTT_V5);
+            const char *topic = topics[i / 4];
+            size_t n = fill_one(&r, topic, bytes,
+                                i / 2 % 2 ? sl_buf_slice(&props) : (struct sl_slice){ 0 });
+            assert_int_equal(encode(v, &r, &wire, &p), 1);
+            assert_true(n > 1 && counted(&p) <= BRIDGE_METER_BYTES);
+            size_t digits = 5 - (n < 10 ? 1 : 2); /* room that was kept for its property */
+            assert_true(counted(&p) + p.payload.len / n + digits + 2 > BRIDGE_METER_BYTES);
+            sl_buf_free(&wire);
+            rig_free(&r);
+        }
+    }
+    sl_buf_free(&props);
+}
+
+/* Two outputs that fill the step to its last byte, and one byte more. */
+static void the_edge_of_a_step(void **state)
+{
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct rig r;
+        struct sl_buf wire = { 0 };
+        struct mqtt_publish p;
+        one_step_rig(&r, false);
+        batches_put(&r.b, sized_item(&r, "abc", 3000, sl_str("")), 1000);
+        size_t room = r.b.open[0].limits.max_bytes - r.b.open[0].bytes;
+        assert_int_equal(r.b.open[0].limits.max_bytes, BRIDGE_METER_BYTES - 3);
+        struct outbox_item *second = sized_item(&r, "abc", 100, sl_str(""));
+        struct sl_buf element = { 0 };
+        element_put(&element, second, "g");
+        size_t added = element.len + 1 - 100; /* to a payload */
+        sl_buf_free(&element);
+        sl_msg_unref(second->msg);
+        r.count--;
+        second = sized_item(&r, "abc", room - added + (size_t)more, sl_str(""));
+        batches_put(&r.b, second, 1000);
+        assert_ptr_equal(batches_next(&r.b, 1000), &r.items[0]);
+        assert_ptr_equal(r.items[0].sender_data, more ? NULL : second);
+        assert_int_equal(encode(MQTT_V311, &r, &wire, &p), 1);
+        if (!more)
+            assert_int_equal(counted(&p), BRIDGE_METER_BYTES);
+        sl_buf_free(&wire);
+        rig_free(&r);
+    }
+}
+
+/* By itself larger than a step: it goes alone, and costs what it costs. Headers cost nothing. */
+static void what_is_metered(void **state)
+{
+    static const struct {
+        const char *topic;
+        size_t payload;
+        uint64_t v4, v5;
+    } rows[] = {
+        { "t", 100, 1, 1 },
+        { "t", 5119 - 56, 1, 2 }, /* brackets and the identity are 56 */
+        { "t", 5119 - 55, 2, 2 },
+        { "t", 5119 - 56 - 17, 1, 2 },
+        { "t", 5119 - 56 - 18, 1, 1 }, /* the property of a batch of one is 18 */
+        { "t", 5119 - 56 + 5120, 2, 3 },
+        { "$aws/rules/r/t", 100, 0, 0 },
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_ARRAY_LEN(rows); i++) {
+        struct rig r;
+        struct mqtt_publish p;
+        one_step_rig(&r, true);
+        (void)sized_item(&r, rows[i].topic, rows[i].payload, sl_str(""));
+        struct sl_buf four = { 0 }, five = { 0 };
+        uint64_t v4 = encode(MQTT_V311, &r, &four, &p), v5 = encode(MQTT_V5, &r, &five, &p);
+        if (v4 != rows[i].v4 || v5 != rows[i].v5)
+            fail_msg("row %zu: %d and %d, counted %zu", i, (int)v4, (int)v5, counted(&p));
+        sl_buf_free(&four);
+        sl_buf_free(&five);
+        rig_free(&r);
+    }
 }
 
 static void a_batch_on_the_wire(void **state)
@@ -526,6 +687,9 @@ int main(void)
         cmocka_unit_test(the_smaller_limits_of_one_key),
         cmocka_unit_test(keys_are_never_zero),
         cmocka_unit_test(lingering),
+        cmocka_unit_test(a_full_batch_is_one_step),
+        cmocka_unit_test(the_edge_of_a_step),
+        cmocka_unit_test(what_is_metered),
         cmocka_unit_test(a_batch_on_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

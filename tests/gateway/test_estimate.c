@@ -136,12 +136,12 @@ static void batches_drain_faster(void **state)
     struct estimate_input in = standard();
     struct estimate_output out;
     estimate_make(&in, &out);
-    assert_near(out.drain_batched.batch, 28); /* (5120 - 2) / 180 */
+    assert_near(out.drain_batched.batch, 28); /* (5120 - 2 - 36 - 22) / 180 */
     assert_near(out.drain_batched.per_second, 90 * 28);
     assert_int_equal(out.drain_batched.bound, ESTIMATE_BOUND_PUBLISHES);
     in.bytes_per_second = 51800;
     estimate_make(&in, &out);
-    assert_near(out.drain_batched.per_second, 51800 / (28 * 180 + 2 + 36 + 90 + 12.0) * 28);
+    assert_near(out.drain_batched.per_second, 51800 / (28 * 180 + 2 + 36 + 22 + 12.0) * 28);
     assert_int_equal(out.drain_batched.bound, ESTIMATE_BOUND_BYTES);
     in.batch_max_bytes = 100; /* below one message: none */
     estimate_make(&in, &out);
@@ -175,7 +175,9 @@ static const struct cost_case {
     { "small ones, a second apart: no batch in a second", 100, 1, 1000, 1, 1 },
     { "ten a second make one packet", 100, 0.1, 1000, 10, 1 },
     { "a longer wait makes larger ones", 100, 1, 20000, 20, 1 },
-    { "but never over max_bytes", 100, 0.01, 1000, 28, 2 },
+    { "but never over max_bytes, and one step", 100, 0.01, 1000, 28, 1 },
+    { "the last that fits: 2 x 2530 and 60 beside", 2450, 0.01, 1000, 2, 1 },
+    { "a byte more does not", 2451, 0.01, 1000, 1, 1 },
     { "large ones are metered by size", 6000, 1, 1000, 1, 2 },
 };
 
@@ -204,12 +206,14 @@ static const struct better_case {
     bool mqtt5;
     uint64_t want;
 } better_cases[] = {
-    { "5 KiB and a topic are more than 5 KiB", 5120, 36, true, 5120 - 36 - 90 },
-    { "without properties, too", 5120, 36, false, 5120 - 36 },
-    { "as large as is good", 5120 - 126, 36, true, 0 },
-    { "a byte larger", 5120 - 125, 36, true, 5120 - 126 },
+    { "5 KiB, topic and all", 5120, 36, true, 0 },
+    { "without properties, too", 5120, 36, false, 0 },
+    { "too little for one element more is no second step", 5120 + 39, 36, true, 0 },
+    { "one element more is: 60 and 29 x 180", 5120 + 160, 36, true, 5120 },
+    { "a step and a half", 7680, 36, true, 5120 },
     { "small ones are well", 1000, 36, true, 0 },
-    { "two steps", 10240, 36, true, 10240 - 126 },
+    { "two steps", 10240, 36, true, 0 },
+    { "a little more than two", 10600, 36, true, 10240 },
     { "a topic larger than a step", 5120, 6000, true, 0 },
 };
 

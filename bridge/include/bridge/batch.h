@@ -13,10 +13,14 @@
 #include <stdint.h>
 
 struct bridge_batch {
-    uint32_t max_bytes; /* of the payload: the whole JSON array */
+    uint32_t max_bytes; /* as the cloud counts them: topic, payload (the JSON array) and, with
+                           MQTT 5, properties */
     uint32_t max_count; /* elements */
     int64_t max_age_ms; /* from the acceptance of the first */
 };
+
+/* Of a batch's own property, "sluice-batch" and up to five digits, as it is encoded. */
+#define BRIDGE_BATCH_PROPERTY_BYTES 22
 
 /* Never 0. Should two limits have the same key, the bridge keeps the smaller of each. */
 uint16_t bridge_batch_key(const struct bridge_batch *limits);
