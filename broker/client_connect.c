@@ -23,6 +23,14 @@ struct broker_auth {
     uint8_t reason; /* of the refusal; MQTT_RC_SUCCESS */
 };
 
+/* Mosquitto's bridges announce themselves in a tree that is Mosquitto's own, with a will, too, unless
+ * they are told not to. It is dropped, like what they publish there: to refuse it would refuse the
+ * bridge. */
+static bool has_will(const struct mqtt_connect *p)
+{
+    return p->has_will && !sl_slice_starts(p->will.topic, sl_str("$SYS/broker/connection/"));
+}
+
 /* MQTT_RC_SUCCESS, or what is wrong with the will and client id. */
 static uint8_t check_connect(const struct broker_options *o, const struct mqtt_connect *p,
                              const char **why)
@@ -41,7 +49,7 @@ static uint8_t check_connect(const struct broker_options *o, const struct mqtt_c
         *why = "empty client id without clean session"; /* [MQTT-3.1.3-8] */
         return MQTT_RC_CLIENT_ID_INVALID;
     }
-    if (!p->has_will)
+    if (!has_will(p))
         return MQTT_RC_SUCCESS;
     if (!sl_topic_valid(p->will.topic) || !trie_depth_ok(p->will.topic) ||
         p->will.topic.ptr[0] == '$') {
@@ -61,7 +69,7 @@ static uint8_t check_connect(const struct broker_options *o, const struct mqtt_c
 
 static bool make_will(struct client *c, const struct mqtt_connect *p, struct session *s)
 {
-    if (!p->has_will)
+    if (!has_will(p))
         return true;
     struct sl_buf props = { 0 };
     mqtt_put_forwardable(&props, p->will.props.raw);
@@ -232,7 +240,7 @@ static struct sl_slice assigned_id(char *buf, size_t size)
  * refused. */
 static bool will_allowed(struct client *c, const struct mqtt_connect *p, struct sl_slice id)
 {
-    if (!p->has_will)
+    if (!has_will(p))
         return true;
     switch (access_check_will(c, id, p->will.topic)) {
     case ACCESS_WILL_FINE: return true;

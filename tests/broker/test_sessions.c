@@ -297,11 +297,58 @@ static void burst_is_not_a_slow_reader(void **state)
     rig_close(&r);
 }
 
+/* Mosquitto's, as it is configured when nobody says otherwise; its notices go nowhere. */
+static const struct bridge_case {
+    const char *name, *will;
+    enum mqtt_version version;
+    bool bridge, fine;
+} bridges[] = {
+    { "a bridge's notice", "$SYS/broker/connection/barn.home/state", MQTT_V311, true, true },
+    { "from one that calls itself a client", "$SYS/broker/connection/barn.home/state", MQTT_V311,
+      false, true },
+    { "of version 5", "$SYS/broker/connection/barn.home/state", MQTT_V5, false, true },
+    { "of version 3.1", "$SYS/broker/connection/barn.home/state", MQTT_V31, true, true },
+    { "another $SYS topic", "$SYS/broker/version", MQTT_V311, true, false },
+    { "nearly", "$SYS/broker/connectio", MQTT_V311, true, false },
+};
+
+static void mosquittos_bridge(void **state)
+{
+    const struct bridge_case *t = *state;
+    struct rig r;
+    struct peer p, q;
+    struct mqtt_connect c = {
+        .version = t->version,
+        .bridge = t->bridge,
+        .client_id = sl_str("bridge"),
+        .clean_start = true,
+        .keep_alive_s = 60,
+        .has_will = true,
+        .will = { .topic = sl_str(t->will), .payload = sl_str("0"), .qos = 1, .retain = true }
+    };
+    rig_open(&r, NULL);
+    peer_online(&q, &r, MQTT_V311, "q");
+    peer_subscribe(&q, "$SYS/broker/connection/#", 1);
+    peer_open(&p, &r, t->version);
+    peer_send_connect(&p, &c);
+    struct mqtt_frame f = peer_next(&p, MQTT_CONNACK);
+    assert_int_equal(f.body.ptr[1] == 0, t->fine);
+    if (t->fine) {
+        peer_publish(&p, t->will, "1", 1, true, 7);
+        (void)peer_next(&p, MQTT_PUBACK); /* it goes on */
+    }
+    peer_drop(&p);
+    assert_true(peer_quiet(&q)); /* and nobody hears of it */
+    peer_drop(&q);
+    rig_close(&r);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[32];
     size_t n = 0;
     n += ROWS_OF(tests + n, goodbyes, goodbye);
+    n += ROWS_OF(tests + n, bridges, mosquittos_bridge);
     const struct CMUnitTest plain[] = {
         cmocka_unit_test(resending_keeps_receive_maximum),
         cmocka_unit_test(too_large_to_send_again_is_done_with),
