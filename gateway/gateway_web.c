@@ -6,6 +6,8 @@
 
 #include "base/log.h"
 
+#include <stdlib.h>
+
 static void view_status(void *ctx, struct sl_buf *out)
 {
     status_json(ctx, out);
@@ -45,11 +47,45 @@ static bool view_ready(void *ctx, struct sl_buf *reasons)
     return status_ready(ctx, reasons);
 }
 
+static struct logins *logins_of(const struct gateway *g)
+{
+    return g->web_logins ? g->web_logins : g->logins;
+}
+
 static bool view_login(void *ctx, struct sl_slice user, struct sl_slice password)
 {
-    struct gateway *g = ctx;
-    struct logins *l = g->web_logins ? g->web_logins : g->logins;
+    struct logins *l = logins_of(ctx);
     return l && logins_verify(l, user, password);
+}
+
+/* What waits for one answer, across the two modules' words for it. */
+struct web_ask {
+    web_login_fn *fn;
+    void *ctx;
+};
+
+static void on_answer(void *ctx, enum logins_result result)
+{
+    static const enum web_login_result results[] = { [LOGINS_RIGHT] = WEB_LOGIN_RIGHT,
+                                                     [LOGINS_WRONG] = WEB_LOGIN_WRONG,
+                                                     [LOGINS_BUSY] = WEB_LOGIN_BUSY };
+    struct web_ask ask = *(struct web_ask *)ctx;
+    free(ctx);
+    ask.fn(ask.ctx, results[result]);
+}
+
+static bool view_login_later(void *ctx, struct sl_slice user, struct sl_slice password,
+                             struct sl_slice address, web_login_fn *fn, void *fn_ctx)
+{
+    struct logins *l = logins_of(ctx);
+    struct web_ask *ask = l ? malloc(sizeof *ask) : NULL;
+    if (!ask)
+        return false;
+    *ask = (struct web_ask){ fn, fn_ctx };
+    if (logins_ask(l, address, user, password, on_answer, ask))
+        return true;
+    free(ask);
+    return false;
 }
 
 static void *view_watch(void *ctx, struct sl_slice user, struct sl_slice filter, web_tap_fn *fn,
@@ -92,6 +128,7 @@ enum sl_code gateway_open_web(struct gateway *g, struct sl_err *err)
                   .healthy = view_healthy,
                   .ready = view_ready,
                   .login = view_login,
+                  .login_later = view_login_later,
                   .watch = view_watch,
                   .unwatch = view_unwatch },
     };

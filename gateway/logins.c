@@ -16,7 +16,9 @@ struct check {
     struct check *next;         /* while it waits */
     struct throttle_host *host; /* stays while this counts in it */
     int64_t due_ms;
-    struct broker_auth *auth;
+    struct broker_auth *auth; /* an MQTT client's; NULL: fn is told */
+    logins_fn *fn;
+    void *ctx;
     struct sl_buf password, hash;
     bool known, ok; /* unknown names are checked against a decoy, which takes as long */
 };
@@ -155,24 +157,34 @@ static void on_work(uv_work_t *w)
     c->ok = password_verify(sl_buf_slice(&c->password), sl_buf_slice(&c->hash)) && c->known;
 }
 
-static void refuse_busy(struct logins *l, struct broker_auth *auth)
+static void tell(const struct check *c, enum logins_result result)
+{
+    if (!c->auth)
+        c->fn(c->ctx, result);
+    else if (result == LOGINS_BUSY)
+        broker_auth_refuse(c->auth, MQTT_RC_SERVER_BUSY);
+    else
+        broker_auth_done(c->auth, result == LOGINS_RIGHT);
+}
+
+static void refuse_busy(struct logins *l, const struct check *c)
 {
     l->throttle->refused++;
-    broker_auth_refuse(auth, MQTT_RC_SERVER_BUSY);
+    tell(c, LOGINS_BUSY);
 }
 
 /* The users may have been read again meanwhile: then the answer is not worth anything. */
 static void answer(struct logins *l, const struct check *c)
 {
     if (l->closing) {
-        refuse_busy(l, c->auth);
+        refuse_busy(l, c);
         return;
     }
     if (c->ok)
         throttle_succeeded(c->host);
     else
         throttle_failed(l->throttle, c->host, sl_mono_ms(l->clock));
-    broker_auth_done(c->auth, c->ok);
+    tell(c, c->ok ? LOGINS_RIGHT : LOGINS_WRONG);
 }
 
 static void on_done(uv_work_t *w, int status)
@@ -192,7 +204,7 @@ static void start(struct logins *l, struct check *c)
 {
     c->host->served = ++l->throttle->served;
     if (uv_queue_work(l->loop, &c->work, on_work, on_done) != 0) {
-        refuse_busy(l, c->auth);
+        refuse_busy(l, c);
         check_free(c);
         return;
     }
@@ -214,14 +226,12 @@ static void run_next(struct logins *l)
         (void)uv_timer_start(&l->timer, on_timer, (uint64_t)(due - now), 0);
 }
 
-static struct check *check_new(struct logins *l, struct broker_auth *auth, struct sl_slice user,
-                               struct sl_slice password)
+static struct check *check_new(struct logins *l, struct sl_slice user, struct sl_slice password)
 {
     struct check *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
     c->logins = l;
-    c->auth = auth;
     c->known = users_has(l->users, user);
     c->work.data = c;
     sl_buf_put_slice(&c->password, password);
@@ -241,16 +251,36 @@ void logins_check(struct logins *l, struct broker_auth *auth, struct sl_slice us
     bool room =
         l->waiting_count < LOGINS_WAITING_MAX &&
         h->waiting + h->running < (wait > 0 ? LOGINS_PER_FAILED_ONE : (unsigned)LOGINS_PER_ADDRESS);
-    struct check *c = room ? check_new(l, auth, user, password) : NULL;
+    struct check *c = room ? check_new(l, user, password) : NULL;
     if (!c) {
-        refuse_busy(l, auth);
+        refuse_busy(l, &(struct check){ .auth = auth });
         return;
     }
+    c->auth = auth;
     c->host = h;
     c->due_ms = now + wait;
     l->throttle->delayed += wait > 0;
     push(l, c);
     run_next(l);
+}
+
+bool logins_ask(struct logins *l, struct sl_slice address, struct sl_slice user,
+                struct sl_slice password, logins_fn *fn, void *ctx)
+{
+    int64_t now = sl_mono_ms(l->clock);
+    struct throttle_host *h = throttle_host(l->throttle, address, now);
+    bool room = !l->closing && l->waiting_count < LOGINS_WAITING_MAX &&
+                h->waiting + h->running < LOGINS_PER_ADDRESS;
+    struct check *c = room ? check_new(l, user, password) : NULL;
+    if (!c)
+        return false;
+    c->fn = fn;
+    c->ctx = ctx;
+    c->host = h;
+    c->due_ms = now;
+    push(l, c);
+    run_next(l);
+    return true;
 }
 
 bool logins_verify(struct logins *l, struct sl_slice user, struct sl_slice password)
@@ -278,7 +308,7 @@ void logins_close(struct logins *l)
     l->closing = true;
     while (l->waiting) {
         struct check *c = take(l, &l->waiting);
-        refuse_busy(l, c->auth);
+        refuse_busy(l, c);
         check_free(c);
     }
     uv_close((uv_handle_t *)&l->timer, on_timer_closed);

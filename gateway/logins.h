@@ -1,4 +1,5 @@
-/* logins.h - checking MQTT clients' passwords against the users file, off the loop.
+/* logins.h - checking passwords against the users file, off the loop: of MQTT clients, and of
+ * whoever looks at the page.
  *
  * A password hash is made to be slow, so each check runs on libuv's thread pool, on copies; two at
  * a time, so that name look-ups find a thread, and in turn by address, so that nobody who asks a
@@ -26,7 +27,13 @@ SL_NODISCARD enum sl_code logins_open(struct logins **ret, uv_loop_t *loop,
 /* Answers later with broker_auth_done(), or refuses at once. */
 void logins_check(struct logins *l, struct broker_auth *auth, struct sl_slice user,
                   struct sl_slice password);
-/* At once, on this thread: for the web page's rare log-ins. */
+enum logins_result { LOGINS_RIGHT, LOGINS_WRONG, LOGINS_BUSY /* it was not looked at */ };
+typedef void logins_fn(void *ctx, enum logins_result result);
+/* The same for others, who let those that fail wait by themselves: at once, if a thread is free.
+ * fn comes once, from the loop. False: there is no room, and fn will not come. */
+SL_NODISCARD bool logins_ask(struct logins *l, struct sl_slice address, struct sl_slice user,
+                             struct sl_slice password, logins_fn *fn, void *ctx);
+/* At once, on this thread: for the rare one that cannot wait. */
 bool logins_verify(struct logins *l, struct sl_slice user, struct sl_slice password);
 /* Whether a user of `old` may stay under l: the same name with the same password. Either may be
  * NULL: without a users file nobody's name is checked. */

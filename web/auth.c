@@ -4,14 +4,28 @@
 #include "base/crypto.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum sl_code auth_init(struct auth *a, const struct web_options *options)
+enum sl_code auth_init(struct auth *a, const struct web_options *options,
+                       auth_answered_fn *answered, void *answered_ctx)
 {
     *a = (struct auth){ .anonymous = options->anonymous,
-                        .login = options->view.login,
-                        .ctx = options->view.ctx,
-                        .tokens = AUTH_BURST };
+                        .view = options->view,
+                        .answered = answered,
+                        .answered_ctx = answered_ctx,
+                        .all.left = AUTH_BURST,
+                        .now.left = AUTH_NOW_BURST };
     return crypto_random(a->secret, sizeof a->secret);
+}
+
+void auth_close(struct auth *a)
+{
+    for (size_t i = 0; i < AUTH_ASKED_MAX; i++) {
+        if (a->asked[i])
+            a->asked[i]->auth = NULL;
+        a->asked[i] = NULL;
+    }
+    auth_forget(a);
 }
 
 void auth_forget(struct auth *a)
@@ -103,17 +117,16 @@ static void forget_failures(struct auth *a, const char *address)
         *p = (struct auth_peer){ 0 };
 }
 
-static bool take_token(struct auth *a, int64_t now_ms)
+static bool take_token(struct auth_tokens *t, unsigned most, int64_t refill_ms, int64_t now_ms)
 {
-    int64_t gained = (now_ms - a->refilled_ms) / AUTH_REFILL_MS;
+    int64_t gained = (now_ms - t->refilled_ms) / refill_ms;
     if (gained > 0) {
-        a->refilled_ms += gained * AUTH_REFILL_MS;
-        a->tokens =
-            gained < AUTH_BURST - (int64_t)a->tokens ? a->tokens + (unsigned)gained : AUTH_BURST;
+        t->refilled_ms += gained * refill_ms;
+        t->left = gained < most - (int64_t)t->left ? t->left + (unsigned)gained : most;
     }
-    if (a->tokens == 0)
+    if (t->left == 0)
         return false;
-    a->tokens--;
+    t->left--;
     return true;
 }
 
@@ -123,35 +136,124 @@ static int64_t must_wait(struct auth *a, const char *peer, int64_t now_ms)
     const struct auth_peer *p = find_peer(a, peer);
     if (p && p->wait_until_ms > now_ms)
         return p->wait_until_ms - now_ms;
-    return take_token(a, now_ms) ? 0 : AUTH_REFILL_MS;
+    return take_token(&a->all, AUTH_BURST, AUTH_REFILL_MS, now_ms) ? 0 : AUTH_REFILL_MS;
+}
+
+/* ---- checks off the loop ---- */
+
+/* The check of the same name and password, if it is under way; *ret_free: where a new one may go,
+ * NULL if this peer has one already, or there are too many. */
+static struct auth_asked *find_asked(struct auth *a, const uint8_t key[32], const char *peer,
+                                     struct auth_asked ***ret_free)
+{
+    bool busy = false;
+    *ret_free = NULL;
+    for (size_t i = 0; i < AUTH_ASKED_MAX; i++) {
+        struct auth_asked *q = a->asked[i];
+        if (q && crypto_equal(sl_bytes(q->key, 32), sl_bytes(key, 32)))
+            return q;
+        busy = busy || (q && strcmp(q->peer, peer) == 0);
+        if (!q)
+            *ret_free = &a->asked[i];
+    }
+    if (busy)
+        *ret_free = NULL;
+    return NULL;
+}
+
+static void on_login(void *ctx, enum web_login_result result)
+{
+    struct auth_asked *q = ctx;
+    if (q->auth)
+        q->auth->answered(q->auth->answered_ctx, q, result);
+    else
+        free(q);
+}
+
+static enum auth_verdict ask(struct auth *a, const uint8_t key[32], struct sl_slice user,
+                             struct sl_slice password, const char *peer, int64_t now_ms,
+                             struct auth_viewer *ret)
+{
+    struct auth_asked **place, *q = find_asked(a, key, peer, &place);
+    ret->asked = q;
+    if (q)
+        return AUTH_ASKED;
+    ret->wait_ms = place ? must_wait(a, peer, now_ms) : AUTH_BUSY_MS;
+    q = ret->wait_ms == 0 ? calloc(1, sizeof *q) : NULL;
+    if (!q) {
+        ret->wait_ms = ret->wait_ms > 0 ? ret->wait_ms : AUTH_BUSY_MS;
+        return AUTH_LATER;
+    }
+    q->auth = a;
+    memcpy(q->key, key, sizeof q->key);
+    (void)snprintf(q->peer, sizeof q->peer, "%s", peer); /* of that size, too */
+    if (!a->view.login_later(a->view.ctx, user, password, sl_str(peer), on_login, q)) {
+        free(q);
+        ret->wait_ms = AUTH_BUSY_MS;
+        return AUTH_LATER;
+    }
+    *place = q;
+    ret->asked = q;
+    return AUTH_ASKED;
+}
+
+void auth_answer(struct auth *a, struct auth_asked *asked, enum web_login_result result,
+                 int64_t now_ms)
+{
+    for (size_t i = 0; i < AUTH_ASKED_MAX; i++)
+        if (a->asked[i] == asked)
+            a->asked[i] = NULL;
+    if (result == WEB_LOGIN_RIGHT) {
+        forget_failures(a, asked->peer);
+        remember(a, asked->key, now_ms);
+    } else if (result == WEB_LOGIN_WRONG) {
+        note_failure(a, asked->peer, now_ms);
+    }
+    free(asked);
 }
 
 /* ---- the verdict ---- */
 
+static enum auth_verdict check_at_once(struct auth *a, const uint8_t key[32], struct sl_slice user,
+                                       struct sl_slice password, const char *peer, int64_t now_ms,
+                                       struct auth_viewer *ret)
+{
+    ret->wait_ms = must_wait(a, peer, now_ms);
+    if (ret->wait_ms == 0 && a->view.login_later &&
+        !take_token(&a->now, AUTH_NOW_BURST, AUTH_NOW_REFILL_MS, now_ms))
+        ret->wait_ms = AUTH_NOW_REFILL_MS;
+    if (ret->wait_ms > 0)
+        return AUTH_LATER;
+    if (!a->view.login || !a->view.login(a->view.ctx, user, password)) {
+        note_failure(a, peer, now_ms);
+        return AUTH_WRONG;
+    }
+    forget_failures(a, peer);
+    remember(a, key, now_ms);
+    return AUTH_OK;
+}
+
 static enum auth_verdict check_login(struct auth *a, struct sl_slice user, struct sl_slice password,
-                                     const char *peer, int64_t now_ms, struct auth_viewer *ret)
+                                     const char *peer, int64_t now_ms, bool may_wait,
+                                     struct auth_viewer *ret)
 {
     uint8_t key[32];
+    enum auth_verdict verdict = AUTH_OK;
     if (!key_of(a, user, password, key))
         return AUTH_WRONG;
-    if (!is_known(a, key, now_ms)) {
-        ret->wait_ms = must_wait(a, peer, now_ms);
-        if (ret->wait_ms > 0)
-            return AUTH_LATER;
-        if (!a->login || !a->login(a->ctx, user, password)) {
-            note_failure(a, peer, now_ms);
-            return AUTH_WRONG;
-        }
-        forget_failures(a, peer);
-        remember(a, key, now_ms);
-    }
+    if (!is_known(a, key, now_ms))
+        verdict = may_wait && a->view.login_later
+                      ? ask(a, key, user, password, peer, now_ms, ret)
+                      : check_at_once(a, key, user, password, peer, now_ms, ret);
+    if (verdict != AUTH_OK)
+        return verdict;
     memcpy(ret->user, user.ptr, user.len); /* at most INPUT_USER_MAX, without NUL: input_basic() */
     ret->user[user.len] = '\0';
     return AUTH_OK;
 }
 
-enum auth_verdict auth_check(struct auth *a, struct sl_slice authorization, const char *peer,
-                             int64_t now_ms, struct auth_viewer *ret)
+static enum auth_verdict check(struct auth *a, struct sl_slice authorization, const char *peer,
+                               int64_t now_ms, bool may_wait, struct auth_viewer *ret)
 {
     *ret = (struct auth_viewer){ 0 };
     if (authorization.len == 0)
@@ -160,9 +262,21 @@ enum auth_verdict auth_check(struct auth *a, struct sl_slice authorization, cons
     struct sl_slice user, password;
     enum auth_verdict verdict = AUTH_WRONG;
     if (input_basic(authorization, &plain, &user, &password))
-        verdict = check_login(a, user, password, peer, now_ms, ret);
+        verdict = check_login(a, user, password, peer, now_ms, may_wait, ret);
     if (plain.len > 0)
         crypto_wipe(plain.ptr, plain.len);
     sl_buf_free(&plain);
     return verdict;
+}
+
+enum auth_verdict auth_check(struct auth *a, struct sl_slice authorization, const char *peer,
+                             int64_t now_ms, struct auth_viewer *ret)
+{
+    return check(a, authorization, peer, now_ms, true, ret);
+}
+
+enum auth_verdict auth_check_now(struct auth *a, struct sl_slice authorization, const char *peer,
+                                 int64_t now_ms, struct auth_viewer *ret)
+{
+    return check(a, authorization, peer, now_ms, false, ret);
 }

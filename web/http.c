@@ -74,10 +74,13 @@ static int finish(struct lws *wsi, bool close_after)
 }
 
 static int give_fetched(struct web *w, struct lws *wsi, struct web_conn *c);
+static int look_at(struct web *w, struct lws *wsi, struct web_conn *c);
 
 int http_writeable(struct web *w, struct lws *wsi, struct web_conn *c)
 {
     struct http_answer *a = &c->answer;
+    if (c->answered)
+        return look_at(w, wsi, c);
     if (!a->active)
         return a->wait ? give_fetched(w, wsi, c) : 0;
     unsigned char room[LWS_PRE + WEB_CHUNK];
@@ -384,17 +387,35 @@ static int64_t monotonic_ms(const struct web *w)
     return (int64_t)uv_now(w->options.loop);
 }
 
-static enum auth_verdict identify(struct web *w, struct lws *wsi, struct auth_viewer *ret)
+/* A password that was right is known now. */
+static bool was_refused(struct web_conn *c, enum auth_verdict *ret_verdict, struct auth_viewer *ret)
 {
+    bool answered = c && c->answered;
+    if (answered)
+        c->answered = false;
+    if (!answered || c->result == WEB_LOGIN_RIGHT)
+        return false;
+    *ret_verdict = c->result == WEB_LOGIN_WRONG ? AUTH_WRONG : AUTH_LATER;
+    *ret = (struct auth_viewer){ .wait_ms = AUTH_BUSY_MS };
+    return true;
+}
+
+/* Only with a connection can it be AUTH_ASKED. */
+static enum auth_verdict identify(struct web *w, struct lws *wsi, struct web_conn *c,
+                                  struct auth_viewer *ret)
+{
+    enum auth_verdict verdict;
+    if (was_refused(c, &verdict, ret))
+        return verdict;
     char header[INPUT_BASIC_MAX + 1], peer[AUTH_PEER_TEXT_MAX] = "";
     int n = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_AUTHORIZATION);
     *ret = (struct auth_viewer){ 0 };
     if (n > 0 && lws_hdr_copy(wsi, header, sizeof header, WSI_TOKEN_HTTP_AUTHORIZATION) != n)
         return AUTH_WRONG; /* longer than any name and password we take */
     (void)lws_get_peer_simple(wsi, peer, sizeof peer); /* unknown ones share a slot */
-    enum auth_verdict verdict =
-        auth_check(&w->auth, sl_bytes(header, n > 0 ? (size_t)n : 0), peer, monotonic_ms(w), ret);
-    return verdict;
+    struct sl_slice text = sl_bytes(header, n > 0 ? (size_t)n : 0);
+    return c ? auth_check(&w->auth, text, peer, monotonic_ms(w), ret)
+             : auth_check_now(&w->auth, text, peer, monotonic_ms(w), ret);
 }
 
 static int refuse_viewer(struct request *r, enum auth_verdict verdict)
@@ -440,7 +461,9 @@ static int serve(struct request *r)
     const struct route *route = find_route(r->path);
     const struct web_asset *asset = route ? NULL : find_asset(r->path);
     if (!route || !route->open) {
-        enum auth_verdict verdict = identify(r->w, r->wsi, &r->viewer);
+        enum auth_verdict verdict = identify(r->w, r->wsi, r->c, &r->viewer);
+        if (verdict == AUTH_ASKED)
+            return http_wait_for_login(r->w, r->wsi, r->c, r->viewer.asked);
         if (verdict != AUTH_OK)
             return refuse_viewer(r, verdict);
     }
@@ -454,13 +477,19 @@ static int serve(struct request *r)
     return asset ? give_asset(r, asset) : route->give(r);
 }
 
-int http_request(struct web *w, struct lws *wsi, struct web_conn *c)
+static int look_at(struct web *w, struct lws *wsi, struct web_conn *c)
 {
     struct request r = { .w = w, .wsi = wsi, .c = c };
-    w->stats.requests++;
     http_drop(c);
     read_request(&r);
     return serve(&r);
+}
+
+int http_request(struct web *w, struct lws *wsi, struct web_conn *c)
+{
+    w->stats.requests++;
+    http_gone(w, c); /* whatever was before it */
+    return look_at(w, wsi, c);
 }
 
 /* ---- upgrades ---- */
@@ -485,7 +514,7 @@ int http_upgrade(struct web *w, struct lws *wsi, struct sl_slice protocol)
     read_request(&r);
     if (r.method != METHOD_GET || r.has_body)
         return -1;
-    enum auth_verdict verdict = identify(w, wsi, &r.viewer);
+    enum auth_verdict verdict = identify(w, wsi, NULL, &r.viewer);
     if (verdict != AUTH_OK)
         return refuse_viewer(&r, verdict);
     if (strcmp(r.path, "/api/v1/live") != 0)
@@ -503,5 +532,5 @@ int http_upgrade(struct web *w, struct lws *wsi, struct sl_slice protocol)
 
 bool http_upgrade_viewer(struct web *w, struct lws *wsi, struct web_conn *c)
 {
-    return identify(w, wsi, &c->viewer) == AUTH_OK;
+    return identify(w, wsi, NULL, &c->viewer) == AUTH_OK;
 }

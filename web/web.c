@@ -15,7 +15,6 @@
 
 #define REAP_MS           5
 #define HEADERS_BYTES_MAX 16384 /* cookies of other services on this host come along */
-#define REQUEST_S_MAX     10    /* to send a request, to take an answer in */
 #define KEEPALIVE_S       15    /* an idle connection between two requests */
 
 /* On every answer, lws' own included. No 'unsafe-inline': the page has no inline script or style.
@@ -58,7 +57,7 @@ static int on_http(struct web *w, struct lws *wsi, enum lws_callback_reasons rea
         return http_request(w, wsi, c);
     if (reason == LWS_CALLBACK_HTTP_WRITEABLE)
         return http_writeable(w, wsi, c);
-    http_drop(c);
+    http_gone(w, c);
     return 0;
 }
 
@@ -163,8 +162,8 @@ static enum sl_code open_vhost(struct web *w, struct sl_err *err)
         .ssl_private_key_filepath = w->tls ? w->options.key_path : NULL,
         .alpn = "http/1.1",
         .keepalive_timeout = KEEPALIVE_S,
-        .timeout_secs = REQUEST_S_MAX,
-        .timeout_secs_ah_idle = REQUEST_S_MAX,
+        .timeout_secs = WEB_REQUEST_S_MAX,
+        .timeout_secs_ah_idle = WEB_REQUEST_S_MAX,
         .retry_and_idle_policy = &idle_policy,
     };
     w->vhost = lws_create_vhost(w->lws, &info);
@@ -178,7 +177,7 @@ static enum sl_code open_all(struct web *w, struct sl_err *err)
 {
     enum sl_code rc = check_tls_files(w, err);
     if (rc == SL_OK)
-        rc = auth_init(&w->auth, &w->options);
+        rc = auth_init(&w->auth, &w->options, http_answered, w);
     if (rc == SL_OK)
         rc = listen_open(w, err);
     if (rc == SL_OK)
@@ -229,7 +228,7 @@ void web_unhold(uv_handle_t *handle)
     if (w->closed)
         w->closed(w->closed_ctx);
     sl_buf_free(&w->live.scratch);
-    auth_forget(&w->auth);
+    auth_close(&w->auth);
     free(w);
 }
 

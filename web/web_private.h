@@ -2,6 +2,7 @@
  *   web.c     the libwebsockets context, its life, and which file a callback belongs to
  *   listen.c  the listening socket and how many connections there may be
  *   http.c    requests and answers
+ *   http_login.c  requests whose password is being checked
  *   http_queue.c  an answer that has to be fetched
  *   live.c    the live WebSocket
  *   auth.c, inputs.c  no I/O
@@ -16,6 +17,7 @@
 #include <libwebsockets.h>
 
 #define WEB_CONNECTIONS_MAX 96
+#define WEB_REQUEST_S_MAX   10                        /* to send a request, to take an answer in */
 #define WEB_BODY_MAX        ((size_t)8 * 1024 * 1024) /* of one answer */
 #define WEB_CHUNK           ((size_t)16 * 1024)       /* bytes handed to the socket at once */
 #define WEB_ERROR_MAX       1024                      /* text of one error */
@@ -44,6 +46,12 @@ struct web_conn {
     struct http_answer answer;
     struct auth_viewer viewer; /* of an upgrade: who it is */
     struct live_client *live;
+    /* While a request waits for its password to be checked, in web.waiting. */
+    const struct auth_asked *asked;
+    struct web_conn *next_waiting;
+    struct lws *wsi;
+    enum web_login_result result; /* of the check, for the request that is looked at again: */
+    bool answered;
 };
 
 struct live {
@@ -56,7 +64,8 @@ struct live {
 struct web {
     struct web_options options; /* bind, cert_path and key_path are dead after web_open() */
     struct auth auth;
-    struct lws_context *lws; /* lws sets it to NULL when it has let go of everything */
+    struct web_conn *waiting; /* requests whose password is being checked */
+    struct lws_context *lws;  /* lws sets it to NULL when it has let go of everything */
     struct lws_vhost *vhost;
     int listen_fd;
     uint16_t port;
@@ -86,14 +95,20 @@ void listen_close(struct web *w); /* half-open too */
 int http_request(struct web *w, struct lws *wsi, struct web_conn *c);
 int http_writeable(struct web *w, struct lws *wsi, struct web_conn *c);
 void http_drop(struct web_conn *c); /* any number of times */
+/* http_login.c: the request waits for the check of its password. Returns 0. */
+int http_wait_for_login(struct web *w, struct lws *wsi, struct web_conn *c,
+                        const struct auth_asked *asked);
+void http_gone(struct web *w, struct web_conn *c); /* it waits for nothing; any number of times */
+/* An auth_answered_fn: the requests that wait for it are looked at again. */
+void http_answered(void *ctx, struct auth_asked *asked, enum web_login_result result);
 /* An upgrade: 0 go on, 1 refused with an answer, -1 hang up. */
 int http_upgrade(struct web *w, struct lws *wsi, struct sl_slice protocol);
 /* The same viewer once more, when the connection has its web_conn. False: hang up. */
 SL_NODISCARD bool http_upgrade_viewer(struct web *w, struct lws *wsi, struct web_conn *c);
 
 /* http_queue.c: the one body that is not there at once. Between the request and
-                     * its bytes stands a wait, which outlives the connection when that goes first.
-                     */
+ * its bytes stands a wait, which outlives the connection when that goes first.
+ */
 SL_NODISCARD enum sl_code http_wait_begin(struct web *w, struct lws *wsi, struct web_conn *c,
                                           const struct web_queue_ask *ask, bool head,
                                           struct sl_err *err);

@@ -1,6 +1,8 @@
 // access.test.mjs - who may connect and what to: access lists, users files, slowed logins, with Mosquitto's own tools.
 import assert from 'node:assert/strict';
+import { pbkdf2Sync } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { scenario } from './lib/scenario.mjs';
@@ -178,6 +180,35 @@ scenario('failed logins are slowed, and only for their address', async (s) => {
     assert(again.ms < 1000, `after a success ${again.ms} ms`);
 });
 
+scenario('a page password that takes long to check keeps nobody waiting but whoever gave it', async (s) => {
+    const salt = Buffer.alloc(12, 7);
+    const line = (name, password, iterations) =>
+        `${name}:$7$${iterations}$${salt.toString('base64')}$${pbkdf2Sync(password, salt, iterations, 64, 'sha512').toString('base64')}\n`;
+    const gateway = await s.gateway({ web: { port: await freePort(), users_file: 'page-users', anonymous: 'none' } });
+    writeFileSync(path.join(gateway.dir, 'page-users'), line('ada', 'slow', 700000) + line('bob', 'fast', 20000), { mode: 0o600 });
+    gateway.write();
+    await gateway.start();
+    const ask = (password, name = 'ada', from = '127.0.0.1') => new Promise((resolve, reject) => {
+        http.get({ host: '127.0.0.1', port: gateway.config.web.port, localAddress: from, path: '/api/v1/status', auth: `${name}:${password}` },
+            (res) => res.resume().on('end', () => resolve(res.statusCode))).on('error', reject);
+    });
+    const pub = await s.client(gateway);
+    for (const [password, status] of [['slow', 200], ['guess', 401]]) {
+        let answered = false, trips = 0;
+        const answer = ask(password).finally(() => (answered = true));
+        while (!answered) {
+            await pub.publishAsync('a', 'b', { qos: 1 });
+            if (!answered) trips++;
+        }
+        assert.equal(await answer, status);
+        assert(trips >= 20, `${trips} round trips while a password was checked`);
+    }
+    assert.equal(await ask('slow'), 200, 'known, though its address has to wait');
+    assert.equal(await ask('guess'), 429);
+    const many = await Promise.all(Array.from({ length: 30 }, (_, i) => ask(`guess${i}`, 'bob', `127.0.0.${2 + i}`)));
+    assert(many.every((status) => status === 429 || status === 401) && many.includes(401) && many.includes(429), `eight at a time: ${many}`);
+});
+
 scenario('many log in at once with the right password', async (s) => {
     const gateway = await withUsers(s, { broker: { connect_rate: 10000 } });
     const clients = await Promise.all(Array.from({ length: 100 }, (_, i) =>
@@ -199,6 +230,7 @@ scenario('connections from one address are bounded', async (s) => {
     s.defer(() => far.destroy());
     await until('one from elsewhere', async () => (await metric(gateway, 'sluice_connections_unfinished')) === 1);
     await clients[0].endAsync();
+    await until('its end is known', async () => (await metric(gateway, 'sluice_clients')) === 2);
     await s.client(gateway, { clientId: 'now' });
     assert((await metric(gateway, 'sluice_connections_refused_total{reason="address"}')) >= 1);
     assert.match(gateway.allLog, /connection refused: as many connections from its address/);

@@ -326,6 +326,34 @@ static bool login(void *ctx, struct sl_slice user, struct sl_slice password)
     return sl_slice_eq(user, sl_str("ada")) && sl_slice_eq(password, sl_str("love:lace"));
 }
 
+bool fake_login_later(void *ctx, struct sl_slice user, struct sl_slice password,
+                      struct sl_slice address, web_login_fn *fn, void *fn_ctx)
+{
+    struct fake *f = ctx;
+    (void)address;
+    for (size_t i = 0; i < sizeof f->asks / sizeof *f->asks; i++) {
+        if (f->asks[i].fn)
+            continue;
+        bool right = login(ctx, user, password);
+        f->asks[i] = (struct fake_ask){ fn, fn_ctx,
+                                        f->busy ? WEB_LOGIN_BUSY
+                                        : right ? WEB_LOGIN_RIGHT
+                                                : WEB_LOGIN_WRONG };
+        return true;
+    }
+    return false;
+}
+
+void fake_answer(struct fake *f)
+{
+    for (size_t i = 0; i < sizeof f->asks / sizeof *f->asks; i++) {
+        struct fake_ask ask = f->asks[i];
+        f->asks[i].fn = NULL;
+        if (ask.fn)
+            ask.fn(ask.ctx, ask.result);
+    }
+}
+
 static void *watch(void *ctx, struct sl_slice user, struct sl_slice filter, web_tap_fn *fn,
                    void *fn_ctx)
 {

@@ -14,6 +14,12 @@ struct fake_watch {
     bool used;
 };
 
+struct fake_ask {
+    web_login_fn *fn; /* NULL: a free place */
+    void *ctx;
+    enum web_login_result result;
+};
+
 struct fake {
     int64_t started_ms, now_ms; /* wall */
     const char *cloud_state;    /* "online", "stalled", ...; "" takes them in turn */
@@ -21,9 +27,15 @@ struct fake {
     unsigned logins, watches_made, watches_ended;
     size_t padding; /* bytes put into the status on top */
     struct fake_watch watches[FAKE_WATCHES];
+    bool hold, busy; /* log-ins are not answered, or not looked at */
+    struct fake_ask asks[16];
 };
 
 struct web_view fake_view(struct fake *f);
+/* A login_later: answered by fake_answer(). */
+bool fake_login_later(void *ctx, struct sl_slice user, struct sl_slice password,
+                      struct sl_slice address, web_login_fn *fn, void *fn_ctx);
+void fake_answer(struct fake *f); /* all that were asked */
 /* Hands a message to every watch whose filter fits. */
 void fake_publish(struct fake *f, const char *topic, struct sl_slice payload, bool retain);
 unsigned fake_watching(const struct fake *f);

@@ -25,6 +25,8 @@ static void on_tick(uv_timer_t *timer)
 {
     struct rig *rig = timer->data;
     rig->fake.now_ms += TICK_MS;
+    if (!rig->fake.hold)
+        fake_answer(&rig->fake);
     if (rig->on_tick)
         rig->on_tick(rig);
 }
@@ -96,6 +98,7 @@ void rig_run(struct rig *rig, void (*script)(struct rig *rig))
     assert_int_equal(pthread_create(&rig->thread, NULL, run_script, rig), 0);
     (void)uv_run(&rig->loop, UV_RUN_DEFAULT);
     assert_int_equal(pthread_join(rig->thread, NULL), 0);
+    fake_answer(&rig->fake); /* to nobody: the server is gone */
     (void)sem_destroy(&rig->called);
     for (unsigned i = 0; i < rig->socket_count; i++)
         if (rig->sockets[i] >= 0)

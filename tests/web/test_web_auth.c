@@ -29,7 +29,7 @@ static struct auth open_door(struct door *d, enum web_anonymous anonymous)
 {
     struct web_options o = { .anonymous = anonymous, .view = { .ctx = d, .login = login } };
     struct auth a;
-    assert_int_equal(auth_init(&a, &o), SL_OK);
+    assert_int_equal(auth_init(&a, &o, NULL, NULL), SL_OK);
     return a;
 }
 
@@ -81,7 +81,7 @@ static void without_a_login_function_nobody_gets_in(void **state)
     struct web_options o = { .anonymous = WEB_ANONYMOUS_NONE };
     struct auth a;
     struct auth_viewer viewer;
-    assert_int_equal(auth_init(&a, &o), SL_OK);
+    assert_int_equal(auth_init(&a, &o, NULL, NULL), SL_OK);
     assert_int_equal(try(&a, "ada:right", "p", 0, &viewer), AUTH_WRONG);
 }
 
@@ -175,6 +175,167 @@ static void malformed_credentials_cost_no_check(void **state)
     assert_int_equal(d.asked, 0);
 }
 
+/* ---- checks that take their time ---- */
+
+struct desk {
+    struct door door;
+    struct auth auth;
+    struct {
+        web_login_fn *fn;
+        void *ctx;
+    } ask[2 * AUTH_ASKED_MAX];
+    size_t asks;
+    bool full;
+    unsigned answers;
+    int64_t now;
+};
+
+static bool login_later(void *ctx, struct sl_slice user, struct sl_slice password,
+                        struct sl_slice address, web_login_fn *fn, void *fn_ctx)
+{
+    struct desk *d = ctx;
+    (void)user;
+    (void)password;
+    (void)address;
+    if (d->full)
+        return false;
+    d->ask[d->asks].fn = fn;
+    d->ask[d->asks++].ctx = fn_ctx;
+    return true;
+}
+
+static bool login_at_desk(void *ctx, struct sl_slice user, struct sl_slice password)
+{
+    return login(&((struct desk *)ctx)->door, user, password);
+}
+
+static void on_answer(void *ctx, struct auth_asked *asked, enum web_login_result result)
+{
+    struct desk *d = ctx;
+    d->answers++;
+    auth_answer(&d->auth, asked, result, d->now);
+}
+
+static void open_desk(struct desk *d)
+{
+    *d = (struct desk){ 0 };
+    struct web_options o = { .anonymous = WEB_ANONYMOUS_NONE,
+                             .view = {
+                                 .ctx = d, .login = login_at_desk, .login_later = login_later } };
+    assert_int_equal(auth_init(&d->auth, &o, on_answer, d), SL_OK);
+}
+
+static void answer(struct desk *d, size_t i, enum web_login_result result)
+{
+    d->ask[i].fn(d->ask[i].ctx, result);
+}
+
+static void one_check_for_all_who_ask_the_same(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct auth_viewer first, v;
+    open_desk(&d);
+    assert_int_equal(try(&d.auth, "ada:right", "p", 0, &first), AUTH_ASKED);
+    assert_int_equal(try(&d.auth, "ada:right", "p", 0, &v), AUTH_ASKED);
+    assert_ptr_equal(v.asked, first.asked);
+    assert_int_equal(try(&d.auth, "ada:right", "q", 0, &v), AUTH_ASKED); /* whoever asks */
+    assert_ptr_equal(v.asked, first.asked);
+    assert_int_equal(d.asks, 1);
+    answer(&d, 0, WEB_LOGIN_RIGHT);
+    assert_int_equal(d.answers, 1);
+    assert_int_equal(try(&d.auth, "ada:right", "p", 0, &v), AUTH_OK);
+    assert_string_equal(v.user, "ada");
+    assert_int_equal(d.door.asked, 0); /* nothing on the loop */
+}
+
+static void one_check_at_a_time_for_an_address(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct auth_viewer v;
+    open_desk(&d);
+    assert_int_equal(try(&d.auth, "ada:a", "p", 0, &v), AUTH_ASKED);
+    assert_int_equal(try(&d.auth, "ada:b", "p", 0, &v), AUTH_LATER);
+    assert_int_equal(v.wait_ms, AUTH_BUSY_MS);
+    answer(&d, 0, WEB_LOGIN_WRONG);
+    assert_int_equal(try(&d.auth, "ada:b", "p", 0, &v), AUTH_LATER);
+    assert_int_equal(v.wait_ms, AUTH_WAIT_MS_MIN);
+    assert_int_equal(try(&d.auth, "ada:b", "p", AUTH_WAIT_MS_MIN, &v), AUTH_ASKED);
+    answer(&d, 1, WEB_LOGIN_RIGHT);
+    assert_int_equal(try(&d.auth, "ada:b", "p", AUTH_WAIT_MS_MIN, &v), AUTH_OK);
+}
+
+static void checks_under_way_are_bounded(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct auth_viewer v;
+    char peer[16];
+    open_desk(&d);
+    for (int i = 0; i < AUTH_ASKED_MAX; i++) {
+        char text[16];
+        (void)snprintf(peer, sizeof peer, "p%d", i);
+        (void)snprintf(text, sizeof text, "ada:%d", i);
+        assert_int_equal(try(&d.auth, text, peer, 0, &v), AUTH_ASKED);
+    }
+    assert_int_equal(try(&d.auth, "ada:more", "q", 0, &v), AUTH_LATER);
+    assert_int_equal(v.wait_ms, AUTH_BUSY_MS);
+    answer(&d, 3, WEB_LOGIN_WRONG);
+    assert_int_equal(try(&d.auth, "ada:more", "q", 0, &v), AUTH_ASKED);
+    assert_int_equal(d.asks, AUTH_ASKED_MAX + 1);
+    auth_close(&d.auth);
+    for (size_t i = 0; i < d.asks; i++)
+        if (i != 3)
+            answer(&d, i, WEB_LOGIN_RIGHT); /* to nobody */
+    assert_int_equal(d.answers, 1);
+    open_desk(&d);
+    d.full = true;
+    assert_int_equal(try(&d.auth, "ada:right", "p", 0, &v), AUTH_LATER);
+    assert_int_equal(v.wait_ms, AUTH_BUSY_MS);
+}
+
+/* Neither right nor wrong: nobody is let in, and nobody has to wait longer. */
+static void what_was_not_looked_at(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct auth_viewer v;
+    open_desk(&d);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(try(&d.auth, "ada:right", "p", 0, &v), AUTH_ASKED);
+        answer(&d, i, WEB_LOGIN_BUSY);
+    }
+    assert_int_equal(try(&d.auth, "ada:right", "p", 0, &v), AUTH_ASKED);
+    answer(&d, 3, WEB_LOGIN_RIGHT);
+    assert_int_equal(try(&d.auth, "ada:right", "p", 0, &v), AUTH_OK);
+}
+
+/* What cannot wait is checked on the loop, twice and then once in two seconds. */
+static void upgrades_are_rare(void **state)
+{
+    (void)state;
+    struct desk d;
+    struct auth_viewer v;
+    unsigned looked_at = 0;
+    open_desk(&d);
+    for (int64_t now = 0; now < 20000; now += 100) {
+        char peer[24];
+        struct sl_buf header = { 0 };
+        (void)snprintf(peer, sizeof peer, "p%d", (int)now);
+        sl_buf_put_str(&header, "Basic ");
+        crypto_base64_put(&header, sl_str("ada:guess"));
+        enum auth_verdict got = auth_check_now(&d.auth, sl_buf_slice(&header), peer, now, &v);
+        assert_true(got == AUTH_WRONG || got == AUTH_LATER);
+        assert_true(got == AUTH_WRONG || v.wait_ms > 0);
+        looked_at += got == AUTH_WRONG;
+        sl_buf_free(&header);
+    }
+    assert_int_equal(looked_at, AUTH_NOW_BURST + 20000 / AUTH_NOW_REFILL_MS - 1);
+    assert_int_equal(d.door.asked, looked_at);
+    assert_int_equal(d.asks, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +347,11 @@ int main(void)
         cmocka_unit_test(one_who_guesses_does_not_lock_out_the_others),
         cmocka_unit_test(many_addresses_share_one_pace),
         cmocka_unit_test(malformed_credentials_cost_no_check),
+        cmocka_unit_test(one_check_for_all_who_ask_the_same),
+        cmocka_unit_test(one_check_at_a_time_for_an_address),
+        cmocka_unit_test(checks_under_way_are_bounded),
+        cmocka_unit_test(what_was_not_looked_at),
+        cmocka_unit_test(upgrades_are_rare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

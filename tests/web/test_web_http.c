@@ -258,7 +258,7 @@ static const struct {
 
 static void script_door(struct rig *rig)
 {
-    size_t i = *(const size_t *)rig->arg;
+    size_t i = *(const size_t *)rig->arg / 2;
     struct sl_buf header = { 0 };
     struct reply r = { 0 };
     char line[64];
@@ -277,12 +277,15 @@ static void script_door(struct rig *rig)
     EXPECT(rig, ok, "row %zu, %s: %d", i, doors[i].path, status);
 }
 
+/* With passwords that are checked at once, and with some that take their time. */
 static void who_may(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < SL_ARRAY_LEN(doors); i++) {
+    for (size_t i = 0; i < 2 * SL_ARRAY_LEN(doors); i++) {
         struct rig rig;
-        rig_init(&rig, doors[i].anonymous);
+        rig_init(&rig, doors[i / 2].anonymous);
+        if (i % 2)
+            rig.options.view.login_later = fake_login_later;
         rig.arg = &i;
         rig_run(&rig, script_door);
     }
@@ -309,6 +312,144 @@ static void guessing_is_slowed(void **state)
     rig_run(&rig, script_guess);
     assert_int_equal(rig.fake.logins, 2);
     assert_int_equal(rig.stats.rejected, 2);
+}
+
+/* ---- passwords whose check takes its time ---- */
+
+#define WRONG "Authorization: Basic YWRhOng=\r\n"
+#define RIGHT "Authorization: Basic YWRhOmxvdmU6bGFjZQ==\r\n"
+
+static void hold(struct rig *rig)
+{
+    rig->fake.hold = true;
+}
+
+static void let_go(struct rig *rig)
+{
+    rig->fake.hold = false;
+}
+
+static void look(struct rig *rig)
+{
+    (void)rig; /* what the loop did before is seen by the script after it */
+}
+
+static void wait_for_asking(struct rig *rig)
+{
+    do {
+        rig_call(rig, look);
+    } while (rig->fake.logins == 0); /* the test's time limit is the guard */
+}
+
+static bool ask_only(struct rig *rig, const char *headers, int *ret_fd)
+{
+    char text[256];
+    *ret_fd = client_connect(rig);
+    (void)snprintf(text, sizeof text, "GET /api/v1/status HTTP/1.1\r\nHost: x\r\n%s\r\n", headers);
+    return *ret_fd >= 0 && client_say(*ret_fd, text);
+}
+
+static void script_later(struct rig *rig)
+{
+    struct reply r = { 0 };
+    int one, two, gone;
+    rig_call(rig, hold);
+    EXPECT(rig,
+           ask_only(rig, RIGHT, &one) && ask_only(rig, RIGHT, &two) && ask_only(rig, RIGHT, &gone));
+    wait_for_asking(rig);
+    EXPECT(rig, client_ask(rig, "GET /healthz", "", &r) && r.status == 200, "others go on");
+    EXPECT(rig, client_ask(rig, "GET /", WRONG, &r) && r.status == 429, "one at a time: %d",
+           r.status);
+    client_close(rig, gone);
+    rig_call(rig, let_go);
+    EXPECT(rig, client_reply(one, true, &r) && r.status == 200 && r.body.len > 100);
+    EXPECT(rig, client_reply(two, true, &r) && r.status == 200, "the same check: %d", r.status);
+    EXPECT(rig,
+           client_say(one, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") &&
+               client_reply(one, true, &r) && r.status == 200,
+           "the connection goes on");
+    EXPECT(rig,
+           client_say(one, "GET / HTTP/1.1\r\nHost: x\r\n" WRONG "\r\n") &&
+               client_reply(one, true, &r) && r.status == 401,
+           "as somebody else: %d", r.status);
+    EXPECT(rig, client_ask(rig, "GET /", WRONG, &r) && r.status == 429, "it waits: %d", r.status);
+    EXPECT(rig, client_ask(rig, "GET /", RIGHT, &r) && r.status == 200, "known ones get in");
+    reply_free(&r);
+}
+
+static void a_check_takes_its_time(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig, WEB_ANONYMOUS_NONE);
+    rig.options.view.login_later = fake_login_later;
+    rig_run(&rig, script_later);
+    assert_int_equal(rig.fake.logins, 2); /* one right, one wrong */
+}
+
+/* The next request is sent before the answer to the first. */
+static void script_behind(struct rig *rig)
+{
+    struct reply r = { 0 };
+    int fd;
+    rig_call(rig, hold);
+    EXPECT(rig, ask_only(rig, RIGHT, &fd));
+    wait_for_asking(rig);
+    EXPECT(rig, client_say(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+                               "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"));
+    rig_call(rig, look);
+    rig_call(rig, let_go);
+    EXPECT(rig, client_reply(fd, true, &r) && r.status == 200 && r.body.len > 100);
+    EXPECT(rig, client_reply(fd, true, &r) && strstr(sl_buf_cstr(&r.body), "healthy"));
+    EXPECT(rig, client_reply(fd, true, &r) && strstr(sl_buf_cstr(&r.body), "ready"));
+    reply_free(&r);
+}
+
+static void requests_behind_a_check(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig, WEB_ANONYMOUS_NONE);
+    rig.options.view.login_later = fake_login_later;
+    rig_run(&rig, script_behind);
+    assert_int_equal(rig.stats.requests, 3);
+}
+
+static void script_busy(struct rig *rig)
+{
+    struct reply r = { 0 };
+    EXPECT(rig, client_ask(rig, "GET /", RIGHT, &r) && r.status == 429 &&
+                    reply_has(&r, "retry-after: 1"));
+    reply_free(&r);
+}
+
+static void a_check_that_is_not_done(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig, WEB_ANONYMOUS_NONE);
+    rig.options.view.login_later = fake_login_later;
+    rig.fake.busy = true;
+    rig_run(&rig, script_busy);
+}
+
+/* The answer comes when the server is gone (rig_run()). */
+static void script_leave(struct rig *rig)
+{
+    int fd;
+    rig_call(rig, hold);
+    EXPECT(rig, ask_only(rig, RIGHT, &fd));
+    wait_for_asking(rig);
+}
+
+static void closing_while_a_check_is_under_way(void **state)
+{
+    struct rig rig;
+    (void)state;
+    rig_init(&rig, WEB_ANONYMOUS_NONE);
+    rig.options.view.login_later = fake_login_later;
+    rig_run(&rig, script_leave);
+    assert_int_equal(rig.fake.logins, 1);
 }
 
 static void send_pattern(struct sl_buf *b, const char *pattern, size_t times)
@@ -462,6 +603,10 @@ int main(void)
         cmocka_unit_test(too_large_an_answer),
         cmocka_unit_test(who_may),
         cmocka_unit_test(guessing_is_slowed),
+        cmocka_unit_test(a_check_takes_its_time),
+        cmocka_unit_test(requests_behind_a_check),
+        cmocka_unit_test(a_check_that_is_not_done),
+        cmocka_unit_test(closing_while_a_check_is_under_way),
         cmocka_unit_test(extra_headers),
         cmocka_unit_test(rubbish),
         cmocka_unit_test(cut_requests),

@@ -28,6 +28,9 @@ struct web_queue_ask {
  * taken over), or is NULL and error says why. */
 typedef void web_queue_fn(void *done_ctx, struct sl_buf *json, const char *error);
 
+enum web_login_result { WEB_LOGIN_RIGHT, WEB_LOGIN_WRONG, WEB_LOGIN_BUSY /* not looked at */ };
+typedef void web_login_fn(void *ctx, enum web_login_result result);
+
 /* Everything the web side can see. JSON is appended to out. */
 struct web_view {
     void *ctx;
@@ -48,7 +51,12 @@ struct web_view {
     /* reasons: a JSON array of strings. False: why not; true: what somebody has to look at. */
     bool (*healthy)(void *ctx, struct sl_buf *reasons);
     bool (*ready)(void *ctx, struct sl_buf *reasons);
-    bool (*login)(void *ctx, struct sl_slice user, struct sl_slice password); /* HTTP Basic */
+    /* HTTP Basic, at once: for upgrades, which cannot wait, and without login_later. */
+    bool (*login)(void *ctx, struct sl_slice user, struct sl_slice password);
+    /* The same off the loop: fn comes from the loop, once, never inside the call, also after
+     * web_close(). False: it is not looked at now. */
+    bool (*login_later)(void *ctx, struct sl_slice user, struct sl_slice password,
+                        struct sl_slice address, web_login_fn *fn, void *fn_ctx);
     /* Tap on topics that fit filter, until unwatch; NULL when refused (bad filter, bound reached).
      * user is empty for anonymous. */
     void *(*watch)(void *ctx, struct sl_slice user, struct sl_slice filter, web_tap_fn *fn,
