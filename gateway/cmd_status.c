@@ -74,6 +74,8 @@ static void print_store(const cJSON *store, double now)
     if (number(store, "oldest_ms") > 0)
         printf(", oldest %s", span(now - number(store, "oldest_ms"), age, sizeof age));
     printf("\n");
+    if (number(store, "kept") > 0)
+        printf("  and %.0f on the disk, until it can be written\n", number(store, "kept"));
     const cJSON *lane;
     cJSON_ArrayForEach(lane, cJSON_GetObjectItemCaseSensitive(store, "lanes"))
     {

@@ -194,6 +194,8 @@ static void store_metrics(struct gateway *g, struct sl_buf *out)
     gauge(out, "sluice_store_usable", "1 while the store can write to its disk.", s.disk_ok);
     gauge(out, "sluice_store_no_room",
           "1 while the disk is full, and store.when_full makes room in what waits.", s.no_room);
+    gauge(out, "sluice_store_kept_messages",
+          "Messages that wait on a disk until it can be written.", (double)s.kept);
 }
 
 /* state.db: sessions and retained messages. */

@@ -127,6 +127,7 @@ static void add_store(struct gateway *g, cJSON *root)
     (void)cJSON_AddBoolToObject(o, "disk_ok", s.disk_ok);
     (void)cJSON_AddBoolToObject(o, "no_room", s.no_room);
     add_str(o, "disk_error", s.disk_error);
+    add_uint(o, "kept", s.kept);
     add_str(o, "set_aside", s.set_aside);
     add_uint(o, "salvaged", s.salvaged);
     add_uint(o, "file_bytes", s.file_bytes);

@@ -310,6 +310,11 @@ static void say_disk_error(const struct core *c, struct outbox_stats *ret)
     if (ret->no_room)
         (void)snprintf(ret->disk_error, sizeof ret->disk_error, "%.180s; until then %s",
                        c->disk_error, makes_room[c->options.when_full]);
+    else if (c->kept > 0)
+        (void)snprintf(ret->disk_error, sizeof ret->disk_error,
+                       "%.160s; %" PRIu64 " messages on it wait until it can be written, and up to "
+                       "%" PRIu64 " KiB in memory",
+                       c->disk_error, c->kept, c->options.memory_max_bytes / 1024);
     else
         (void)snprintf(ret->disk_error, sizeof ret->disk_error,
                        "%.180s; up to %" PRIu64 " KiB wait in memory, retried every %d s",
@@ -338,6 +343,7 @@ void core_get_stats(const struct core *c, struct outbox_stats *ret)
     if (!c->disk_ok)
         say_disk_error(c, ret);
     ret->salvaged = c->salvaged;
+    ret->kept = c->kept;
     memcpy(ret->set_aside, c->set_aside, sizeof ret->set_aside);
     memcpy(ret->set_aside_why, c->set_aside_why, sizeof ret->set_aside_why);
 }

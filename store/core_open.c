@@ -200,6 +200,7 @@ static void open_done(void *ctx, struct disk_job *job)
         c->salvaged = open->salvaged;
         c->reopen_aside = false; /* it is out of the way, whatever came after */
     }
+    c->kept = job->code == SL_OK || c->adopted ? 0 : open->kept; /* else they are counted */
     if (job->code != SL_OK) {
         if (first)
             begin_unreserved(c, open);

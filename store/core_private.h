@@ -158,8 +158,8 @@ struct core {
     enum core_disk disk_state;
     enum core_space space;
     enum outbox_lane room_lane; /* of the last that was dropped for room */
-    bool making_room;  /* drops go on until there is some to spare */
-    bool adopted;      /* the disk's state was read once */
+    bool making_room;           /* drops go on until there is some to spare */
+    bool adopted;               /* the disk's state was read once */
     bool tried;        /* an open was tried: until then nothing is taken, numbers are not final */
     bool reopen_aside; /* what is on disk proved corrupt */
     bool deletes_only; /* the next commit makes room before anything is added */
@@ -167,7 +167,7 @@ struct core {
     bool link_up, ready_wanted, wake_now, closing, disk_ok;
     char disk_error[256];
     char set_aside[512], set_aside_why[160];
-    uint64_t salvaged;
+    uint64_t salvaged, kept;
 };
 
 static inline int64_t core_now(const struct core *c)

@@ -178,6 +178,7 @@ enum sl_code db_open(struct db **ret, const struct db_options *options, struct d
         if (saved_some && open_salvaged(&db, options, err))
             return hand_over(ret, db, open, err);
     } else if (code != SL_NOTFOUND) {
+        open->kept = code == SL_IO ? db_count_kept(options->path) : 0;
         return code;
     }
     return open_fresh(ret, options, open, saved, err);

@@ -74,6 +74,9 @@ struct sl_slice db_column(sqlite3_stmt *s, int at); /* of a text or blob: its by
 enum sl_code db_read_boots(struct db *db, struct sl_err *err);
 enum sl_code db_note_boot(struct db *db, int64_t offset_ms, struct sl_err *err);
 
+/* db_peek.c: 0, too, when it cannot even be read. Locks nobody out, and is locked out by nobody. */
+uint64_t db_count_kept(const char *path);
+
 /* db_migrate.c */
 enum sl_code db_migrate(struct db *db, int version, struct sl_err *err);
 

@@ -62,6 +62,7 @@ struct disk_open {
     bool fresh;                          /* out: it was made just now */
     bool moved;                          /* out: one that was there was moved to moved_to */
     uint64_t salvaged;                   /* out: rows that were brought over from it */
+    uint64_t kept; /* out, when it cannot be written: rows that wait in it all the same */
     char moved_to[512], moved_why[160];
 };
 

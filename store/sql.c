@@ -1,6 +1,9 @@
 /* sql.c - the connection: opening, statements, errors, the log. */
 #include "sql.h"
 
+#include "base/buf.h"
+
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -141,13 +144,14 @@ static void spare_memory(void)
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-enum sl_code sql_connect(struct sql *s, const char *path, int flags, struct sl_err *err)
+static enum sl_code connect_by(struct sql *s, const char *path, int flags, const char *vfs,
+                               struct sl_err *err)
 {
     *s = (struct sql){ .path = strdup(path) };
     if (!s->path)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
     spare_memory();
-    int rc = sqlite3_open_v2(path, &s->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(path, &s->handle, flags | SQLITE_OPEN_NOMUTEX, vfs);
     if (!s->handle)
         return sl_fail(err, SL_NOMEM, "%s: out of memory", path);
     if (rc != SQLITE_OK)
@@ -165,6 +169,45 @@ void sql_set_name(struct sql *s, const char *name)
         return; /* the longer name is as good */
     free(s->path);
     s->path = copy;
+}
+
+enum sl_code sql_connect(struct sql *s, const char *path, int flags, struct sl_err *err)
+{
+    return connect_by(s, path, flags, NULL, err);
+}
+
+/* Hexadecimal wherever a character may mean something. */
+static enum sl_code connect_immutable(struct sql *s, const char *path, struct sl_err *err)
+{
+    struct sl_buf uri = { 0 };
+    sl_buf_put_str(&uri, "file:");
+    for (const char *at = path; *at; at++) {
+        if (isalnum((unsigned char)*at) || *at == '/')
+            sl_buf_put_u8(&uri, (uint8_t)*at);
+        else
+            sl_buf_printf(&uri, "%%%02x", (unsigned char)*at);
+    }
+    sl_buf_put_str(&uri, "?immutable=1");
+    *s = (struct sql){ 0 };
+    enum sl_code code = uri.failed ? sl_fail(err, SL_NOMEM, "%s: out of memory", path)
+                                   : connect_by(s, sl_buf_cstr(&uri),
+                                                SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL, err);
+    sl_buf_free(&uri);
+    return code;
+}
+
+/* Without a log SQLite would make one, unless nothing ever changes. With one: exclusive, it is read
+ * without an index beside it, which could not be made; and the lock for that would need a file that
+ * is open for writing. */
+enum sl_code sql_connect_to_look(struct sql *s, const char *path, struct sl_err *err)
+{
+    if (!sql_file_has_log(path))
+        return connect_immutable(s, path, err);
+    enum sl_code code = connect_by(s, path, SQLITE_OPEN_READONLY, "unix-none", err);
+    if (code != SL_OK)
+        return code;
+    (void)sqlite3_db_config(s->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    return sql_exec(s, "PRAGMA locking_mode=EXCLUSIVE", err);
 }
 
 void sql_close(struct sql *s)

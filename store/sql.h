@@ -39,6 +39,8 @@ struct sql {
 /* It stays where it is until sql_close(). Connected or not, sql_close() is right afterwards. */
 SL_NODISCARD enum sl_code sql_connect(struct sql *s, const char *path, int flags,
                                       struct sl_err *err);
+/* Only to look, at a file that cannot be written: takes no lock, and changes nothing. */
+SL_NODISCARD enum sl_code sql_connect_to_look(struct sql *s, const char *path, struct sl_err *err);
 void sql_close(struct sql *s);
 /* What errors call the file from now on, where it was opened as a URI. */
 void sql_set_name(struct sql *s, const char *name);

@@ -349,6 +349,11 @@ describe('the disk fails', { concurrency: 2 }, () => {
         r.sender.client = await s.client(r.gateway, { protocolVersion: 5 });
         await until('it says so', async () => /ead-only file system/.test((await status(r.gateway)).store.disk_error), 20000);
         assert.equal((await r.gateway.http('/readyz')).status, 503);
+        // Killed, it left its log: what waits in that is counted, too.
+        const { store: kept } = await status(r.gateway);
+        assert.equal(kept.kept, 500);
+        assert.match(kept.disk_error, /500 messages on it wait until it can be written/);
+        assert.match((await r.gateway.http('/metrics')).text, /^sluice_store_kept_messages 500$/m);
         const before = r.sender.acknowledged.length;
         const stuck = r.sender.send(20, { lanes: mixed });
         await sleep(1500);

@@ -342,6 +342,7 @@ static void metrics_are_prometheus_text(void **state)
         "sluice_outbox_waiting_bytes",
         "sluice_store_usable",
         "sluice_store_no_room",
+        "sluice_store_kept_messages",
         "sluice_cloud_online",
         "sluice_rule_in_total",
     };

@@ -221,6 +221,39 @@ static void others_fill_the_disk(void **state)
     place_release(&p);
 }
 
+/* What waits is counted, and sent once the disk can be written. */
+static void a_disk_that_is_read_only(void **state)
+{
+    enum { COUNT = 50 };
+    (void)state;
+    struct place p;
+    place_init(&p);
+    if (!mount_small(p.folder, "size=5m")) {
+        place_release(&p);
+        skip();
+    }
+    place_open(&p);
+    for (int i = 0; i < COUNT; i++)
+        put(&p, i % 2 ? OUTBOX_NORMAL : OUTBOX_TELEMETRY, "n");
+    wait_for(&p, safe_is, COUNT);
+    place_close(&p);
+    assert_int_equal(mount(NULL, p.folder, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+    place_open(&p);
+    wait_for(&p, disk_ok_is, 0);
+    struct outbox_stats s = stats_of(&p);
+    assert_int_equal(s.kept, COUNT);
+    assert_non_null(strstr(s.disk_error, "50 messages on it wait until it can be written"));
+    assert_true(waiting_is(&p, 0));
+    assert_int_equal(mount(NULL, p.folder, NULL, MS_REMOUNT, NULL), 0);
+    wait_for(&p, disk_ok_is, 1);
+    assert_int_equal(stats_of(&p).kept, 0);
+    assert_true(waiting_is(&p, COUNT));
+    drain(&p, COUNT, NULL);
+    place_close(&p);
+    assert_int_equal(umount(p.folder), 0);
+    place_release(&p);
+}
+
 /* ---- removed while it is in use ---- */
 
 static void remove_files(struct place *p, bool log_alone)
@@ -307,6 +340,7 @@ int main(void)
         cmocka_unit_test(the_file_stays_within_its_bound),
         cmocka_unit_test(a_full_disk),
         cmocka_unit_test(room_inside_a_full_disk),
+        cmocka_unit_test(a_disk_that_is_read_only),
         cmocka_unit_test(removed_files_are_written_anew),
         cmocka_unit_test(a_removed_folder_is_made_anew),
         cmocka_unit_test(a_removed_log_is_written_anew),

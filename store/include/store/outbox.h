@@ -111,6 +111,8 @@ struct outbox_stats {
     char set_aside[512];  /* where a database that could not be used was moved; "" if none */
     char set_aside_why[160];
     uint64_t salvaged; /* rows that were brought over from it */
+    uint64_t kept;     /* on a disk that cannot be written since the start: not counted, nor sent,
+                          before it can */
 };
 
 struct outbox;
