@@ -359,11 +359,9 @@ int64_t core_next_wake(const struct core *c)
 {
     if (c->wake_now)
         return 0;
-    int64_t at = earlier(core_expire_at(c), core_commit_at(c));
+    int64_t at = earlier(core_open_at(c), earlier(core_expire_at(c), core_commit_at(c)));
     if (!c->time.sure)
         at = earlier(at, c->time.look_at);
-    if (c->disk_state == CORE_CLOSED)
-        at = earlier(at, c->retry_at);
     if (c->closing && c->disk_state < CORE_ENDING)
         at = earlier(at, c->close_by);
     for (int i = 0; i < OUTBOX_LANES; i++)

@@ -229,10 +229,16 @@ static bool reads_out(const struct core *c)
     return false;
 }
 
+/* Jobs that are out come back first, and wake the core: a disk that hangs is not asked in a loop. */
+int64_t core_open_at(const struct core *c)
+{
+    bool may = c->disk_state == CORE_CLOSED && !c->group.out && !c->thin.out && !reads_out(c);
+    return may ? c->retry_at : INT64_MAX;
+}
+
 void core_start_open(struct core *c, int64_t now)
 {
-    if (c->disk_state != CORE_CLOSED || now < c->retry_at || c->group.out || c->thin.out ||
-        reads_out(c))
+    if (now < core_open_at(c))
         return;
     c->open_job = (struct disk_job){ .op = DISK_OPEN, .ctx = c, .done = open_done };
     struct disk_open *open = &c->open_job.open;

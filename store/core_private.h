@@ -201,6 +201,7 @@ void core_space_landed(struct core *c, const struct disk_commit *commit);
 void core_space_failed(struct core *c, const struct disk_job *job);
 
 /* core_room.c: bounds */
+uint64_t core_full_mark(const struct core *c);
 bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes);
 bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint, bool waited);
 enum outbox_loss core_memory_loss(const struct core *c);
@@ -230,6 +231,7 @@ bool core_thinned(const struct core *c, enum outbox_lane lane, uint64_t number);
 void core_thin_stop(struct core *c);
 
 /* core_open.c: the disk's coming and going */
+int64_t core_open_at(const struct core *c); /* INT64_MAX: not now */
 void core_start_open(struct core *c, int64_t now);
 void core_disk_failed(struct core *c, const struct disk_job *job, const char *doing);
 void core_look_later(struct core *c);

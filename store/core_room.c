@@ -19,22 +19,50 @@ static struct entry *oldest_droppable(struct core *c, enum outbox_lane most, boo
     return NULL;
 }
 
+/* In memory, not being written, and not of a more important lane. */
+static struct entry *droppable_in_memory(const struct core *c, enum outbox_lane most)
+{
+    for (int i = OUTBOX_LANES - 1; i >= (int)most; i--) {
+        struct entry *e = c->lane[i].tail_next;
+        if (e && e->where == ENTRY_MEMORY)
+            return e;
+    }
+    return NULL;
+}
+
+/* What waits is kept below this mark. From here to the cap is room for what comes while the oldest
+ * are being read, to be dropped, or the lane is being thinned: as much as a read may bring, but a
+ * sixteenth of a small store. On a full disk that room is above what the disk holds. */
+uint64_t core_full_mark(const struct core *c)
+{
+    if (!core_drops_oldest(c) || c->space == SPACE_SHORT)
+        return core_cap(c);
+    uint64_t room = c->bytes_cap / 16;
+    return c->bytes_cap - (room < DISK_READ_BYTES_MAX ? room : DISK_READ_BYTES_MAX);
+}
+
 /* Down to where drops go: on a full disk somewhat further than to what is needed now. */
 static uint64_t goal(struct core *c, uint64_t bytes)
 {
     if (bytes > core_cap(c))
         c->making_room = c->space == SPACE_SHORT && core_drops_oldest(c);
-    return c->making_room ? core_cap_to_spare(c) : core_cap(c);
+    return c->making_room ? core_cap_to_spare(c) : core_full_mark(c);
 }
 
-/* When it fits, and some is only to be spared, rows go, and none of a lane of which none had to. */
+/* It fits, and some is only to be spared. */
+static bool only_spares(const struct core *c, uint64_t bytes)
+{
+    return c->making_room && bytes <= core_cap(c);
+}
+
+/* To be spared are rows, and none of a lane of which none had to go. */
 static struct entry *next_to_drop(struct core *c, uint64_t bytes, enum outbox_lane lane,
                                   bool *ret_read)
 {
-    bool fits = bytes <= core_cap(c);
+    bool spares = only_spares(c, bytes);
     struct entry *e =
-        oldest_droppable(c, fits && c->room_lane > lane ? c->room_lane : lane, ret_read);
-    return fits && e && e->where != ENTRY_DISK ? NULL : e;
+        oldest_droppable(c, spares && c->room_lane > lane ? c->room_lane : lane, ret_read);
+    return spares && e && e->where != ENTRY_DISK ? NULL : e;
 }
 
 static void drop_for_room(struct core *c, struct entry *e)
@@ -44,23 +72,25 @@ static void drop_for_room(struct core *c, struct entry *e)
     core_drop(c, e, core_full_loss(c));
 }
 
-/* Room for a new message of the lane. A lane never pushes out what is more important than itself.
- * While the oldest rows still have to be read before they can be dropped, and while the lane is
- * being thinned, the message is let in: it stays in memory, within that bound, until there is room
- * on the disk. */
+/* Room for a new message of the lane, below max_bytes in any case. A lane never pushes out what is
+ * more important than itself. While the oldest rows still have to be read before they can be
+ * dropped, and while the lane is being thinned, the message is let in as far as there is room above
+ * the mark; then what is in memory gives way. */
 bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes)
 {
     if (bytes > core_cap(c))
         return false;
     while (c->bytes + bytes > goal(c, c->bytes + bytes)) {
+        bool read, room = c->bytes + bytes <= c->bytes_cap;
         if (!core_drops_oldest(c))
             return false;
-        if (core_thin_helps(c))
+        if (room && core_thin_helps(c))
             return true;
-        bool read;
         struct entry *e = next_to_drop(c, c->bytes + bytes, lane, &read);
+        if (!e && read && !room)
+            e = droppable_in_memory(c, lane);
         if (!e)
-            return read || c->bytes + bytes <= core_cap(c);
+            return (read && room) || only_spares(c, c->bytes + bytes);
         drop_for_room(c, e);
     }
     c->making_room = false;
@@ -91,12 +121,7 @@ bool core_make_memory(struct core *c, enum outbox_lane lane, uint32_t footprint,
     while (c->memory + footprint > memory_bound(c, waited)) {
         if (!core_drops_oldest(c))
             return false;
-        struct entry *victim = NULL;
-        for (int i = OUTBOX_LANES - 1; i >= (int)lane && !victim; i--) {
-            struct entry *e = c->lane[i].tail_next;
-            if (e && e->where == ENTRY_MEMORY)
-                victim = e;
-        }
+        struct entry *victim = droppable_in_memory(c, lane);
         if (!victim)
             return false; /* all of it is in flight or being written */
         if (victim->on_safe && !waited && writing_works(c))

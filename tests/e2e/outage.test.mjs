@@ -76,7 +76,7 @@ async function watchBounds(gateway, state, max) {
         most.bytes = Math.max(most.bytes, store.bytes);
         most.fileBytes = Math.max(most.fileBytes, store.file_bytes);
         most.rss = Math.max(most.rss, process.rss_bytes);
-        assert(store.bytes <= max + IN_FLIGHT * 400, `${store.bytes} bytes wait, the bound is ${max}`);
+        assert(store.bytes <= max, `${store.bytes} bytes wait, the bound is ${max}`);
         await sleep(30);
     }
     return most;

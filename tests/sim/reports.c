@@ -80,71 +80,47 @@ static void check_times(const struct sim *s, struct sl_slice text)
         must(from >= SIM_WALL_OFFSET_MS && to <= SIM_WALL_OFFSET_MS + s->loop.now_ms);
 }
 
-/* What one says was lost begins where an earlier one ended, or before it after a crash. In between
- * is only what was in a report that was itself lost, which the ledger has as a loss of its lane. */
-static void check_chain(struct sim *s, const struct gap_lost *lost, const struct gap_lost *ever)
+static void read_report(struct sim *s, struct sl_slice text, struct sim_report *ret)
 {
-    struct sim_reports *r = &s->reports;
-    bool one_lost = sum_of(ever, OUTBOX_ALERT) > sum_of(&r->ever, OUTBOX_ALERT);
-    for (int lane = 0; lane < OUTBOX_LANES; lane++)
-        for (int why = 0; why < OUTBOX_LOSSES; why++) {
-            uint64_t n = lost->count[lane][why], all = ever->count[lane][why];
-            must(n <= all);
-            must_say(one_lost || all - n <= r->most.count[lane][why],
-                     "%s, %s: %llu to %llu were never told, but %llu in all",
-                     outbox_lane_name((enum outbox_lane)lane),
-                     outbox_loss_name((enum outbox_loss)why),
-                     (unsigned long long)r->most.count[lane][why], (unsigned long long)(all - n),
-                     (unsigned long long)all);
-            if (all > r->most.count[lane][why])
-                r->most.count[lane][why] = all;
-            r->sum.count[lane][why] += n;
-        }
-    r->gap |= one_lost;
-    r->ever = *ever;
-}
-
-static void read_report(struct sim *s, struct sl_slice text)
-{
-    struct gap_lost lost, ever;
     struct sl_slice rest = sim_between(text, "\"lost_ever\":", "}}");
     must(sl_slice_starts(text, sl_str("{\"gateway\":\"gw\",\"from\":")));
     check_times(s, text);
-    gap_lost_read(&lost, sim_between(text, "\"lost\":", ",\"lost_ever\":"));
-    gap_lost_read(&ever, sl_bytes(rest.ptr, (size_t)(text.ptr + text.len - rest.ptr - 1)));
-    check_chain(s, &lost, &ever);
-    s->reports.count++;
-    s->reports.life = s->lives;
+    gap_lost_read(&ret->lost, sim_between(text, "\"lost\":", ",\"lost_ever\":"));
+    gap_lost_read(&ret->ever, sl_bytes(rest.ptr, (size_t)(text.ptr + text.len - rest.ptr - 1)));
+    ret->arrived = true;
 }
 
-static struct sim_report *find(struct sim *s, uint64_t number)
+/* By number; without one (0) in the order of arrival. */
+static struct sim_report *place(struct sim *s, uint64_t number)
 {
     struct sim_reports *r = &s->reports;
-    for (size_t i = 0; i < r->known; i++)
-        if (r->list[i].number == number)
-            return &r->list[i];
-    must(r->known < SIM_REPORTS);
-    r->list[r->known] =
-        (struct sim_report){ .number = number, .never = sim_chance(s, s->faults.never) };
-    return &r->list[r->known++];
+    size_t at = r->count;
+    while (at > 0 && number > 0 && r->list[at - 1].number >= number)
+        at--;
+    if (at < r->count && r->list[at].number == number && number > 0)
+        return &r->list[at];
+    must(r->count < SIM_REPORTS);
+    memmove(&r->list[at + 1], &r->list[at], (r->count++ - at) * sizeof *r->list);
+    r->list[at] = (struct sim_report){ .number = number, .never = sim_chance(s, s->faults.never) };
+    return &r->list[at];
 }
 
 /* 0: taken; else why it never will be. number 0: it has none. */
 uint8_t report_arrives(struct sim *s, struct sl_slice text, uint64_t number)
 {
-    struct sim_report *r = number > 0 ? find(s, number) : NULL;
-    if (r && r->never)
+    struct sim_report *r = place(s, number);
+    if (r->never && number > 0) {
+        s->reports.refused = true;
         return MQTT_RC_TOPIC_NAME_INVALID;
-    if (!r || !r->arrived)
-        read_report(s, text);
-    if (r)
-        r->arrived = true;
+    }
+    if (!r->arrived)
+        read_report(s, text, r);
     return 0;
 }
 
 bool report_has_number(const struct sim *s, uint64_t number)
 {
-    for (size_t i = 0; i < s->reports.known; i++)
+    for (size_t i = 0; i < s->reports.count; i++)
         if (s->reports.list[i].number == number)
             return true;
     return false;
@@ -173,23 +149,64 @@ static bool has_all(const struct gap_lost *told, const struct gap_lost *l, bool 
     return true;
 }
 
+/* What all of them together tell. */
+struct told {
+    struct gap_lost last, most, sum;
+};
+
+/* What one says was lost begins where an earlier one ended, or before it after a crash. */
+static void check_begin(const struct told *t, const struct sim_report *r, int lane, int why)
+{
+    uint64_t from = r->ever.count[lane][why] - r->lost.count[lane][why];
+    must_say(from <= t->most.count[lane][why], "%s, %s: %llu to %llu were never told",
+             outbox_lane_name((enum outbox_lane)lane), outbox_loss_name((enum outbox_loss)why),
+             (unsigned long long)t->most.count[lane][why], (unsigned long long)from);
+}
+
+static void follow(struct told *t, const struct sim_report *r, bool whole)
+{
+    for (int lane = 0; lane < OUTBOX_LANES; lane++)
+        for (int why = 0; why < OUTBOX_LOSSES; why++) {
+            uint64_t n = r->lost.count[lane][why], all = r->ever.count[lane][why];
+            uint64_t *most = &t->most.count[lane][why];
+            must(n <= all);
+            if (whole)
+                check_begin(t, r, lane, why);
+            *most = all > *most ? all : *most;
+            t->sum.count[lane][why] += n;
+        }
+    t->last = r->ever;
+}
+
+/* whole: none is still on its way, or was itself lost. */
+static struct told all_told(const struct sim *s, bool whole)
+{
+    struct told t = { 0 };
+    for (size_t i = 0; i < s->reports.count; i++)
+        if (s->reports.list[i].arrived)
+            follow(&t, &s->reports.list[i], whole);
+    return t;
+}
+
 bool reports_are_done(struct sim *s)
 {
     struct gap_lost l = ledger(s);
-    return has_all(&s->reports.most, &l, false);
+    struct told t = all_told(s, false);
+    return has_all(&t.last, &l, false);
 }
 
 void reports_check_end(struct sim *s)
 {
     struct gap_lost l = ledger(s);
+    bool whole = !s->reports.refused && sum_of(&l, OUTBOX_ALERT) == 0;
+    struct told t = all_told(s, whole);
     /* A crash may take ledger entries of its last second along that were told. */
-    must_say(has_all(&s->reports.ever, &l, s->crashes == 0),
-             "%llu losses were told, the ledger has %llu",
-             (unsigned long long)sum_of(&s->reports.ever, OUTBOX_LANES),
+    must_say(has_all(&t.last, &l, s->crashes == 0), "%llu losses were told, the ledger has %llu",
+             (unsigned long long)sum_of(&t.last, OUTBOX_LANES),
              (unsigned long long)sum_of(&l, OUTBOX_LANES));
-    bool known = !s->old_cloud && !s->reports.gap; /* else one may have come twice, or not at all */
-    must_say(!known || has_all(&s->reports.sum, &l, s->lives == 1),
+    bool once = s->lives == 1 && !s->old_cloud; /* else some may have been told twice */
+    must_say(!whole || has_all(&t.sum, &l, once),
              "%llu losses were told one after the other, the ledger has %llu",
-             (unsigned long long)sum_of(&s->reports.sum, OUTBOX_LANES),
+             (unsigned long long)sum_of(&t.sum, OUTBOX_LANES),
              (unsigned long long)sum_of(&l, OUTBOX_LANES));
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { PAD_MAX = 1200 }; /* in a small store: it fills within seconds */
+
 static const char *const topics[KINDS] = {
     [KIND_ALERT] = "in/alert", [KIND_NORMAL] = "in/normal", [KIND_TELEMETRY] = "in/telemetry",
     [KIND_BOTH] = "in/both",   [KIND_HOT] = "in/hot",       [KIND_CHAIN] = "in/chain",
@@ -230,13 +232,10 @@ static void publish(struct sensor *n, unsigned i)
     struct sim *s = n->sim;
     uint32_t id = n->unacked[i].message;
     s->message[id].sent++;
-    char payload[400];
+    char pad[PAD_MAX], payload[PAD_MAX + 64];
+    memset(pad, '.', sizeof pad);
     int len = snprintf(payload, sizeof payload, "{\"id\":%u,\"v\":%u,\"pad\":\"%.*s\"}", id,
-                       value_of(id), (int)(id % 200),
-                       "................................................................"
-                       "................................................................"
-                       "................................................................"
-                       "........");
+                       value_of(id), (int)(s->bounded ? id * 7919 % PAD_MAX : id % 200), pad);
     struct sl_buf b = { 0 };
     mqtt_encode_publish(&b, n->version,
                         &(struct mqtt_publish){ .dup = n->unacked[i].repeat,

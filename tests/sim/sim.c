@@ -116,7 +116,6 @@ static struct config *make_config(struct sim *s)
     struct config_problems problems = { 0 };
     struct sl_buf text = { 0 };
     s->window = 1 + (unsigned)(sim_chance(s, 200) ? 0 : sim_below(s, 60));
-    uint64_t bytes = s->bounded ? 65536 + sim_below(s, 60000) : 1u << 30;
     sl_buf_printf(&text,
                   "{\"gateway\":{\"id\":\"gw\",\"data_dir\":\"%s\"},\"listeners\":[],"
                   "\"access\":{\"anonymous\":true},\"broker\":{\"sys_interval\":\"1h\"},"
@@ -127,7 +126,7 @@ static struct config *make_config(struct sim *s)
                   "\"subscribe\":[{\"cloud\":\"cmd/#\",\"local\":\"cmd/#\"}],"
                   "\"batch\":{\"max_bytes\":%u},"
                   "\"limits\":{\"publishes_per_second\":%u,\"in_flight\":%u}},",
-                  s->folder, (unsigned long long)bytes,
+                  s->folder, (unsigned long long)s->bytes_max,
                   when_full[s->bounded ? sim_below(s, SL_ARRAY_LEN(when_full)) : 0],
                   s->report_after_s, s->batch_bytes, sim_chance(s, 500) ? 20 : 1000, s->window);
     char batch[3][96];
@@ -263,6 +262,26 @@ static void crash(struct sim *s)
 
 /* ---- what must hold ---- */
 
+/* On the disk always. In all, from the moment on at which what is on the disk is known: above the
+ * bound is only what came before that, and it does not grow. */
+static void check_bounds(struct sim *s, const struct outbox_stats *o)
+{
+    uint64_t bytes = 0;
+    must_say(s->power || fake_disk_bytes(&s->fake) <= s->bytes_max, "%llu bytes on the disk",
+             (unsigned long long)fake_disk_bytes(&s->fake));
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        bytes += o->lane[i].waiting_bytes;
+    if (o->opening)
+        return;
+    if (s->opened_in != s->lives)
+        s->above = bytes;
+    s->opened_in = s->lives;
+    must_say(bytes <= s->bytes_max || bytes <= s->above, "%llu bytes wait, the bound is %llu",
+             (unsigned long long)bytes, (unsigned long long)s->bytes_max);
+    if (bytes < s->above)
+        s->above = bytes;
+}
+
 static uint64_t check_ledger(struct sim *s)
 {
     struct outbox_stats o;
@@ -283,6 +302,7 @@ static uint64_t check_ledger(struct sim *s)
         waiting += l->waiting;
     }
     must(o.set_aside[0] == '\0');
+    check_bounds(s, &o);
     waiting += o.opening; /* what is on the disk is not counted yet */
     return waiting;
 }
@@ -337,6 +357,7 @@ static void choose_faults(struct sim *s)
     s->batch_count = sim_below(s, 100) < 60 ? 1 + (unsigned)sim_below(s, 200) : 0;
     s->batch_bytes = 64 + (unsigned)sim_below(s, 5000);
     s->bounded = sim_below(s, 100) < 25;
+    s->bytes_max = s->bounded ? 65536 + sim_below(s, 20000) : 1u << 30;
     s->report_after_s = 1 + (unsigned)sim_below(s, 20);
     if (s->bounded && sim_chance(s, 400)) {
         s->faults.others = 1 + (unsigned)sim_below(s, 60);
@@ -428,8 +449,12 @@ static void drain(struct sim *s)
     net_cut(s);
     while (!sensors_are_done(s) || !cloud_is_done(s) || check_ledger(s) > 0) {
         must_say(s->loop.now_ms - begin < DRAIN_MS_MAX, "something is never sent");
-        for (unsigned i = 0; i < SIM_SENSORS; i++)
-            sensor_step(&s->sensor[i]);
+        for (unsigned i = 0; i < SIM_SENSORS;
+             i++) /* who is refused by a full store waits a while */
+            if (!s->bounded || sim_chance(s, 50))
+                sensor_step(&s->sensor[i]);
+        if (s->old_cloud && !cloud_is_done(s) && sim_chance(s, 10))
+            net_cut(s); /* a refused command comes again on the next connection only */
         pass(s, 500);
     }
 }

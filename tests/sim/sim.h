@@ -82,15 +82,14 @@ struct sim_faults {
 /* What the cloud was told of losses. */
 struct sim_report {
     uint64_t number;
+    struct gap_lost lost, ever;
     bool arrived, never; /* the latter: refused for good */
 };
 struct sim_reports {
-    struct gap_lost noted;           /* the gateway's file */
-    struct gap_lost ever, most, sum; /* by the last; the most of any; one after the other */
+    struct gap_lost noted; /* the gateway's file */
     struct sim_report list[SIM_REPORTS];
-    size_t known;
-    bool gap;             /* one may have been lost itself */
-    uint64_t count, life; /* that arrived; the life in which the last did */
+    size_t count;
+    bool refused; /* one was, for good */
 };
 
 #define SIM_REPORT_TOPIC   "told"
@@ -149,7 +148,10 @@ struct sim {
     bool draining;  /* no new messages */
     bool no_room;   /* something was lost because others had filled the disk */
     unsigned report_after_s;
-    unsigned window;                   /* publishes in flight, in this life */
+    uint64_t bytes_max; /* of the store */
+    uint64_t opened_in; /* the life in which its opening was seen to be done */
+    uint64_t above;     /* the least that has waited since; looked at while that is too much */
+    unsigned window;    /* publishes in flight, in this life */
     unsigned batch_bytes, batch_count; /* limits of this run's batches */
     /* The process. */
     struct gateway *gateway; /* NULL while it is down */

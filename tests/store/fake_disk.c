@@ -338,3 +338,12 @@ void fake_disk_forget_jobs(struct fake_disk *d)
 {
     d->jobs = (struct job_queue){ 0 };
 }
+
+uint64_t fake_disk_bytes(const struct fake_disk *d)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        for (size_t at = 0; at < d->rows[i].count; at++)
+            sum += disk_row_bytes(d->rows[i].v[at].msg);
+    return sum;
+}

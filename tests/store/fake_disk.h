@@ -49,6 +49,8 @@ bool fake_disk_step(struct fake_disk *d);
 /* Do this job, without handing it back: for another disk that stands in front. */
 void fake_disk_do(struct fake_disk *d, struct disk_job *job);
 void fake_disk_run(struct fake_disk *d);
+/* What its rows are counted for. */
+uint64_t fake_disk_bytes(const struct fake_disk *d);
 /* A crash: jobs that wait are dropped without a word. */
 void fake_disk_forget_jobs(struct fake_disk *d);
 

@@ -33,6 +33,14 @@ void rig_init(struct rig *r)
                                           .commit_interval_ms = 20 };
 }
 
+uint64_t rig_bytes_max(uint64_t bytes)
+{
+    uint64_t max = bytes;
+    while (max - max / 16 < bytes)
+        max++;
+    return max;
+}
+
 void rig_open(struct rig *r)
 {
     r->core = core_new(&r->options, &r->disk.interface);

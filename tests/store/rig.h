@@ -22,6 +22,9 @@ struct told {
 
 /* Bounds wide, link down, nothing done yet. Change options between rig_init() and rig_open(). */
 void rig_init(struct rig *r);
+/* The least max_bytes with which so many bytes may wait, and a room above them: core_full_mark().
+ */
+uint64_t rig_bytes_max(uint64_t bytes);
 void rig_open(struct rig *r);
 /* Open, and the disk has answered: rows are known. Link down, or up. */
 void rig_start(struct rig *r);

@@ -18,6 +18,8 @@ struct full_case {
     bool on_disk;                  /* what fills it was committed first */
 };
 
+#define ROW_BYTES ((uint64_t)(DISK_ROW_OVERHEAD + 20 + 1)) /* of rig_put(): a topic of one byte */
+
 static const struct full_case full_cases[] = {
     { "drop-oldest drops the oldest", OUTBOX_DROP_OLDEST, OUTBOX_TELEMETRY, OUTBOX_TELEMETRY, true,
       true, true },
@@ -42,7 +44,7 @@ static void when_full(void **state)
     struct rig r;
     struct told told = { 0 };
     rig_init(&r);
-    r.options.max_bytes = 10 * (DISK_ROW_OVERHEAD + 20 + 1);
+    r.options.max_bytes = rig_bytes_max(10 * ROW_BYTES);
     r.options.when_full = c->when_full;
     rig_start(&r);
     for (int i = 0; i < 10; i++)
@@ -60,7 +62,7 @@ static void when_full(void **state)
     const struct outbox_lane_stats *loser = &s.lane[c->kept ? c->filled : c->lane];
     assert_int_equal(loser->loss[OUTBOX_LOST_FULL].count, c->accepted);
     assert_int_equal(loser->loss[OUTBOX_LOST_FULL].first_ms != 0, c->accepted);
-    assert_int_equal(r.core->bytes, r.options.max_bytes);
+    assert_int_equal(r.core->bytes, 10 * ROW_BYTES);
     rig_free(&r);
 }
 
@@ -87,7 +89,7 @@ static void what_is_in_flight_is_not_dropped(void **state)
     (void)state;
     struct rig r;
     rig_init(&r);
-    r.options.max_bytes = 3 * (DISK_ROW_OVERHEAD + 20 + 1);
+    r.options.max_bytes = rig_bytes_max(3 * ROW_BYTES);
     rig_start_online(&r);
     rig_must_put(&r, OUTBOX_NORMAL, "0", NULL);
     rig_must_put(&r, OUTBOX_NORMAL, "1", NULL);
@@ -112,7 +114,7 @@ static void dropping_what_is_not_in_memory(void **state)
     (void)state;
     struct rig r;
     rig_init(&r);
-    r.options.max_bytes = 100 * (DISK_ROW_OVERHEAD + 20 + 1);
+    r.options.max_bytes = rig_bytes_max(100 * ROW_BYTES);
     r.options.read_ahead = 4;
     rig_start(&r);
     for (int i = 0; i < 300; i++) {
@@ -120,8 +122,8 @@ static void dropping_what_is_not_in_memory(void **state)
         if (i % 7 == 0)
             rig_settle(&r);
         rig_check(&r);
-        uint64_t rows = r.disk.rows[OUTBOX_TELEMETRY].count;
-        assert_true(rows <= 100); /* on disk the bound holds always */
+        assert_true(r.core->bytes <= r.options.max_bytes); /* also while it is read */
+        assert_true(r.disk.rows[OUTBOX_TELEMETRY].count * ROW_BYTES <= r.options.max_bytes);
     }
     rig_pass(&r, 2000);
     struct outbox_stats s = rig_stats(&r);
@@ -129,6 +131,38 @@ static void dropping_what_is_not_in_memory(void **state)
     assert_int_equal(s.lane[OUTBOX_TELEMETRY].loss[OUTBOX_LOST_FULL].count, 200);
     rig_check(&r);
     rig_free(&r);
+}
+
+/* More comes than the room takes while the oldest are being read: then what is in memory gives way,
+ * and the bound holds all the same. */
+static void a_burst_before_the_oldest_are_read(void **state)
+{
+    static const enum outbox_when_full policies[] = { OUTBOX_DROP_OLDEST, OUTBOX_THIN };
+    (void)state;
+    for (size_t p = 0; p < SL_ARRAY_LEN(policies); p++) {
+        struct rig r;
+        rig_init(&r);
+        r.options.max_bytes = rig_bytes_max(100 * ROW_BYTES);
+        r.options.when_full = policies[p];
+        r.options.read_ahead = 4;
+        rig_start(&r);
+        for (int i = 0; i < 100; i++)
+            rig_must_put(&r, OUTBOX_TELEMETRY, "x", NULL);
+        rig_settle(&r);
+        assert_int_equal(rig_stats(&r).lane[OUTBOX_TELEMETRY].lost, 0);
+        for (int i = 0; i < 60; i++) {
+            rig_must_put(&r, i % 10 ? OUTBOX_TELEMETRY : OUTBOX_ALERT, "y", NULL);
+            rig_check(&r);
+            assert_true(r.core->bytes <= r.options.max_bytes);
+        }
+        rig_pass(&r, 2000);
+        rig_check(&r);
+        struct outbox_stats s = rig_stats(&r);
+        assert_true(r.core->bytes <= core_full_mark(r.core));
+        assert_int_equal(s.lane[OUTBOX_ALERT].lost, 0); /* telemetry gave way for them */
+        assert_int_equal(s.lane[OUTBOX_ALERT].waiting, 6);
+        rig_free(&r);
+    }
 }
 
 static void too_old(void **state)
@@ -186,6 +220,7 @@ int main(void)
         cmocka_unit_test(too_large_for_the_whole_store),
         cmocka_unit_test(what_is_in_flight_is_not_dropped),
         cmocka_unit_test(dropping_what_is_not_in_memory),
+        cmocka_unit_test(a_burst_before_the_oldest_are_read),
         cmocka_unit_test(too_old),
         cmocka_unit_test(a_brief_one_behind_a_long_one_is_never_sent_late),
     };

@@ -109,6 +109,38 @@ static void a_full_disk_still_drains(void **state)
     rig_free(&r);
 }
 
+/* The disk failed, a read of its hangs: nothing is due before that is back. */
+static void a_disk_that_hangs_is_not_asked_in_a_loop(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_init(&r);
+    r.options.read_ahead = 4;
+    rig_start(&r);
+    for (int i = 0; i < 20; i++)
+        rig_must_put(&r, OUTBOX_NORMAL, "x", NULL);
+    rig_settle(&r);
+    core_set_link(r.core, true);
+    rig_tick(&r);
+    for (int i = 0; i < 3; i++)
+        core_ack(r.core, rig_take(&r, "x"));
+    r.disk.commit_fails = SL_IO;
+    rig_must_put(&r, OUTBOX_NORMAL, "y", NULL);
+    r.mono += 1000;
+    core_tick(r.core); /* a commit and a read are out */
+    assert_int_equal(core_jobs_out(r.core), 2);
+    assert_true(fake_disk_step(&r.disk)); /* the commit fails, the other stays */
+    r.mono += 60000;
+    rig_tick(&r); /* comes to rest */
+    assert_true(core_next_wake(r.core) > r.mono);
+    core_close(r.core);
+    rig_tick(&r);
+    assert_true(core_next_wake(r.core) > r.mono);
+    rig_settle(&r);
+    assert_true(core_is_closed(r.core));
+    rig_free(&r);
+}
+
 static void a_full_disk_is_read_without_waiting(void **state)
 {
     enum { COUNT = 2000 }; /* many times what is read at once */
@@ -260,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_burst_that_is_waited_for_is_not_dropped),
         cmocka_unit_test(what_is_waited_for_is_bounded_too),
         cmocka_unit_test(a_full_disk_still_drains),
+        cmocka_unit_test(a_disk_that_hangs_is_not_asked_in_a_loop),
         cmocka_unit_test(a_full_disk_is_read_without_waiting),
         cmocka_unit_test(the_file_has_its_own_bound),
         cmocka_unit_test(without_any_disk_it_runs_in_memory),

@@ -102,7 +102,7 @@ static void the_ledger_survives_a_crash(void **state)
     (void)state;
     struct rig r;
     rig_init(&r);
-    r.options.max_bytes = 10 * (DISK_ROW_OVERHEAD + 20 + 1);
+    r.options.max_bytes = rig_bytes_max((uint64_t)10 * (DISK_ROW_OVERHEAD + 20 + 1));
     rig_start(&r);
     for (int i = 0; i < 15; i++) {
         rig_must_put(&r, OUTBOX_TELEMETRY, "x", NULL);
