@@ -312,7 +312,7 @@ static void say_disk_error(const struct core *c, struct outbox_stats *ret)
                        c->disk_error, makes_room[c->options.when_full]);
     else if (c->kept > 0)
         (void)snprintf(ret->disk_error, sizeof ret->disk_error,
-                       "%.160s; %" PRIu64 " messages on it wait until it can be written, and up to "
+                       "%.140s; %" PRIu64 " messages on it wait until it can be written, and up to "
                        "%" PRIu64 " KiB in memory",
                        c->disk_error, c->kept, c->options.memory_max_bytes / 1024);
     else

@@ -453,7 +453,7 @@ static void drain(struct sim *s)
              i++) /* who is refused by a full store waits a while */
             if (!s->bounded || sim_chance(s, 50))
                 sensor_step(&s->sensor[i]);
-        if (s->old_cloud && !cloud_is_done(s) && sim_chance(s, 10))
+        if (s->cloud.version != MQTT_V5 && !cloud_is_done(s) && sim_chance(s, 10))
             net_cut(s); /* a refused command comes again on the next connection only */
         pass(s, 500);
     }
