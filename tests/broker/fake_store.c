@@ -186,6 +186,19 @@ void store_crash(struct fake_store *s, size_t ops)
         apply(s, &s->ops[i]);
 }
 
+void store_step_over(struct fake_store *s)
+{
+    if (s->op_count > 0)
+        s->ops[s->op_count - 1].ends_step = true;
+}
+
+size_t store_step_end(const struct fake_store *s, size_t ops)
+{
+    while (ops > 0 && ops < s->op_count && !s->ops[ops - 1].ends_step)
+        ops++;
+    return ops;
+}
+
 void store_bury(struct fake_store *s)
 {
     settle(s, 0, SL_CLOSED);

@@ -27,6 +27,7 @@ struct fake_op {
     struct sl_buf key, value; /* FAKE_RANGE: from, to */
     broker_safe_fn *fn;
     void *fn_ctx;
+    bool ends_step; /* a commit may end behind it */
 };
 
 struct fake_store {
@@ -51,6 +52,11 @@ void store_repair(struct fake_store *s, struct broker *b);
 /* The broker has crashed: the disk may have taken ops of them more than anybody was told. Nobody is
  * told; store_bury() tells the old broker, once it is taken apart. */
 void store_crash(struct fake_store *s, size_t ops);
+/* The loop may turn to something else here: a real store's commit can end with what was asked for
+ * until now, but never within one step, such as a PUBLISH. */
+void store_step_over(struct fake_store *s);
+/* As many ops, and those that are to come with them. */
+size_t store_step_end(const struct fake_store *s, size_t ops);
 void store_bury(struct fake_store *s);
 /* Hands every row to a new broker. */
 void store_restore(struct fake_store *s, struct broker *b);

@@ -335,6 +335,7 @@ void actor_feed(struct actor *a, struct sl_slice bytes)
 {
     if (a->open && !a->close_wanted && !a->client.held)
         client_receive(&a->client, bytes);
+    store_step_over(&a->world->store);
 }
 
 void actor_record(struct actor *a, uint16_t packet_id)
@@ -547,6 +548,7 @@ void world_turn(struct world *w)
     bool more;
     do { /* what a client answers to what it reads */
         broker_flush(w->broker);
+        store_step_over(&w->store);
         if (w->durable && !w->holds_commits && w->store.op_count > 0) {
             world_commit(w);
             broker_flush(w->broker);

@@ -132,7 +132,7 @@ void world_commit(struct world *w); /* unless commits are held, at every turn's 
 void world_spill(struct world *w);
 void world_break(struct world *w); /* the disk takes nothing, or again */
 /* The process is killed, ops steps later than the last commit, and starts again. */
-void world_crash(struct world *w, unsigned ops);
+void world_crash(struct world *w, size_t ops);
 /* An access list that denies a topic, or (0) none. */
 void world_deny(struct world *w, unsigned topic);
 

@@ -46,11 +46,12 @@ void world_break(struct world *w)
 }
 
 /* Serials that were under way are sent again in whatever order. */
-void world_crash(struct world *w, unsigned ops)
+void world_crash(struct world *w, size_t ops)
 {
     if (!w->durable)
         return;
     w->lapped = true;
+    ops = store_step_end(&w->store, ops);
     w->forgets |= w->failed || ops < w->store.op_count;
     w->failed = false;
     store_crash(&w->store, ops);

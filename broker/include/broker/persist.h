@@ -27,7 +27,9 @@ enum broker_row {
 typedef void broker_safe_fn(void *ctx, enum sl_code result);
 
 /* The store. No call comes back into the broker before it returns. When one of the first three is
- * false the store takes nothing until it has called broker_resync(). Slices are copied. */
+ * false the store takes nothing until it has called broker_resync(). Slices are copied. A commit
+ * ends in when_safe() or between two callbacks of the loop: so what one packet leads to is there as
+ * a whole, or not at all. QoS 2 relies on that: a delivery and the packet id it came under. */
 struct broker_persistence {
     void *ctx;
     /* The value is head and then tail. A row that is there is replaced. */

@@ -4,7 +4,9 @@
  * owner holds everything in memory as well: it reads the store once, at the start, and from then on
  * only tells it what changes. Changes gather in a batch in memory and are committed in order, a
  * batch as one transaction, by a writer thread; so what is on disk is always a prefix of what was
- * asked for. Inside one batch, changes that a later one makes void are not written at all.
+ * asked for. A batch ends in state_when_safe() or between callbacks of the loop, so what is asked
+ * for without one in between is committed together. Inside one batch, changes that a later one
+ * makes void are not written at all.
  *
  * A commit starts at once when somebody waits (state_when_safe()) and none is under way; what comes
  * meanwhile is the next group. When nobody waits it starts after lazy_interval_ms.
