@@ -327,12 +327,12 @@ static void loads_are_averages(void **state)
 
 /* ---- bad neighbours ---- */
 
-enum { PAIRS = 50, ROUNDS = 20 };
+enum { PAIRS = 50, ROUNDS = 20, SLOW_US = 500000 };
 
-static int64_t real_us(void)
+static int64_t now_us(clockid_t clock)
 {
     struct timespec t;
-    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+    assert_int_equal(clock_gettime(clock, &t), 0);
     return t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
@@ -387,7 +387,8 @@ static void bad_clients_do_not_slow_others(void **state)
                                                         .clean_start = true,
                                                         .client_id = sl_str("drip") });
     size_t at = 0;
-    int64_t worst = 0;
+    int64_t worst_work = 0;
+    unsigned slow = 0;
     for (int round = 0; round < ROUNDS; round++) {
         flood(loud, &storm, &at);
         assert_int_equal(send(drip->fd, hello.ptr + round, 1, MSG_NOSIGNAL), 1);
@@ -397,17 +398,20 @@ static void bad_clients_do_not_slow_others(void **state)
             sl_buf_reset(&word);
             put_publish(&word, topic);
             flood(loud, &storm, &at);
-            int64_t said = real_us();
+            int64_t said = now_us(CLOCK_MONOTONIC), worked = now_us(CLOCK_THREAD_CPUTIME_ID);
             wire_send(&w[PAIRS + i], &word);
             (void)wire_next(&w[i], MQTT_PUBLISH);
-            int64_t took = real_us() - said;
-            worst = took > worst ? took : worst;
+            slow += now_us(CLOCK_MONOTONIC) - said > SLOW_US;
+            worked = now_us(CLOCK_THREAD_CPUTIME_ID) - worked;
+            worst_work = worked > worst_work ? worked : worst_work;
         }
     }
     assert_true(drops(&r, BROKER_DROP_SLOW_READER) > 0);
     assert_in_range(r.broker->output_bytes, 0, 1024 * 1024 + 65536);
-    /* Some milliseconds, with the sanitizer, on a busy machine; a broken bound takes seconds. */
-    assert_true(worst < 500000);
+    /* Some milliseconds, with the sanitizer; a broken bound takes seconds, again and again. A busy
+     * machine may once let the thread wait that long, but not work. */
+    assert_true(worst_work < SLOW_US);
+    assert_true(slow <= PAIRS * ROUNDS / 100);
     for (int i = 0; i < 2 * PAIRS + 3; i++)
         wire_close(&w[i]);
     wire_wait_clients(&r, 0);

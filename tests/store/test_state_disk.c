@@ -203,6 +203,7 @@ static void a_full_disk(void **state)
     place_close(&p);
     place_open(&p); /* a full disk hides nothing of what is on it */
     assert_int_equal(p.rows[STATE_DELIVERY], ROWS);
+    fill_up(p.folder); /* what closing and opening have freed */
     take(&p, STATE_DELIVERY, "000000"); /* what only removes finds room */
     put(&p, STATE_META, "more", "1");
     when_safe(&p);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <libwebsockets.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -387,7 +388,9 @@ static void a_check_takes_its_time(void **state)
     assert_int_equal(rig.fake.logins, 2); /* one right, one wrong */
 }
 
-/* The next request is sent before the answer to the first. */
+/* The next request is sent before the answer to the first, as no browser does. libwebsockets 4.3
+ * closes such a connection while the first one waits: then there is no answer, rather than a wrong
+ * one. */
 static void script_behind(struct rig *rig)
 {
     struct reply r = { 0 };
@@ -399,9 +402,15 @@ static void script_behind(struct rig *rig)
                                "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"));
     rig_call(rig, look);
     rig_call(rig, let_go);
-    EXPECT(rig, client_reply(fd, true, &r) && r.status == 200 && r.body.len > 100);
-    EXPECT(rig, client_reply(fd, true, &r) && strstr(sl_buf_cstr(&r.body), "healthy"));
-    EXPECT(rig, client_reply(fd, true, &r) && strstr(sl_buf_cstr(&r.body), "ready"));
+    bool answered = client_reply(fd, true, &r);
+    if (LWS_LIBRARY_VERSION_NUMBER < 4003000 || answered) {
+        EXPECT(rig, answered && r.status == 200 && r.body.len > 100);
+        EXPECT(rig, client_reply(fd, true, &r) && strstr(sl_buf_cstr(&r.body), "healthy"));
+        EXPECT(rig, client_reply(fd, true, &r) && strstr(sl_buf_cstr(&r.body), "ready"));
+    } else {
+        EXPECT(rig, r.head.len == 0, "not half of an answer");
+        EXPECT(rig, client_ask(rig, "GET /", RIGHT, &r) && r.status == 200, "others go on");
+    }
     reply_free(&r);
 }
 
@@ -412,7 +421,7 @@ static void requests_behind_a_check(void **state)
     rig_init(&rig, WEB_ANONYMOUS_NONE);
     rig.options.view.login_later = fake_login_later;
     rig_run(&rig, script_behind);
-    assert_int_equal(rig.stats.requests, 3);
+    assert_true(rig.stats.requests == 3 || LWS_LIBRARY_VERSION_NUMBER >= 4003000);
 }
 
 static void script_busy(struct rig *rig)
