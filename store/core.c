@@ -81,7 +81,7 @@ void core_free(struct core *c)
         free(c->lane[i].read_rows);
     }
     free_list(&c->letters);
-    core_purge_free(c);
+    core_held_free(c);
     thin_topics_free(&c->thin.topics);
     free(c->thin.rows);
     free(c->gone.v);
@@ -115,6 +115,8 @@ static void accept_lost(struct core *c, struct entry *e, enum outbox_loss why)
 {
     c->lane[e->item.lane].accepted++;
     core_lose(c, e->item.lane, why, 1);
+    if (core_gives_way(c, why))
+        core_hold_call(c, e);
     core_call_safe(c, e, SL_LIMIT);
     core_release(c, e);
 }

@@ -247,6 +247,7 @@ void core_start_commit(struct core *c, int64_t now)
     commit->rows = g->rows;
     commit->letter_count = gather_letters(c, bytes);
     commit->letters = g->letters;
+    core_held_in_commit(c);
     core_purge_in_commit(c, commit);
     commit->clock_set = c->time.to_tell;
     commit->clock_offset_ms = c->time.offset_ms;
@@ -429,6 +430,7 @@ static void commit_done(void *ctx, struct disk_job *job)
         commit_landed(c, &job->commit);
     else
         commit_failed(c, job);
+    core_held_landed(c, job->code);
     core_purge_landed(c, job, c->write_at == INT64_MIN);
     c->group.gone.count = 0;
 }

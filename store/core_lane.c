@@ -167,5 +167,7 @@ void core_lose(struct core *c, enum outbox_lane lane, enum outbox_loss why, uint
 void core_drop(struct core *c, struct entry *e, enum outbox_loss why)
 {
     core_lose(c, e->item.lane, why, 1);
+    if (core_gives_way(c, why))
+        core_hold_call(c, e);
     core_settle(c, e, SL_LIMIT);
 }

@@ -302,7 +302,7 @@ void core_tick_close(struct core *c, int64_t now)
     for (int i = 0; i < OUTBOX_LANES; i++)
         for (struct entry *e = c->lane[i].tail.first; e; e = e->next)
             core_call_safe(c, e, SL_CLOSED);
-    core_purge_call(&c->held, SL_CLOSED);
+    core_held_close(c);
     for (struct entry *e = c->letters.first; e; e = e->next)
         core_call_safe(c, e, SL_CLOSED);
     c->disk_state = CORE_ENDING;

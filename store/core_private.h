@@ -86,7 +86,8 @@ struct thin {
     bool out;    /* its job is with the disk */
 };
 
-/* Whoever waits for a message that was thrown away: told when the ledger has it on disk. */
+/* Whoever waits for a message that was thrown away or had to give way: told when the ledger has it
+ * on disk. */
 struct held_call {
     outbox_safe_fn *fn;
     void *ctx;
@@ -133,7 +134,8 @@ struct core {
     struct ranges gone; /* rows that the next commit deletes */
     struct entry_list letters;
     struct purge purge;
-    struct held_call *held, *held_landing;  /* of purges: for the next commit; for the one out */
+    struct held_call *held, *held_last;     /* for the next commit, in order */
+    struct held_call *held_landing;         /* for the one that is out */
     uint64_t purge_rows;                    /* of one stretch */
     struct entry *calls_first, *calls_last; /* on_safe callbacks that are due */
     void (*ready)(void *ctx);
@@ -196,6 +198,7 @@ uint64_t core_cap(const struct core *c);          /* of all that waits */
 uint64_t core_row_room(const struct core *c);     /* of rows that the next commit may add */
 uint64_t core_cap_to_spare(const struct core *c); /* what is dropped to, once something is */
 enum outbox_loss core_full_loss(const struct core *c);
+bool core_gives_way(const struct core *c, enum outbox_loss why);
 bool core_writes(const struct core *c); /* the disk takes commits, if not every row */
 void core_space_landed(struct core *c, const struct disk_commit *commit);
 void core_space_failed(struct core *c, const struct disk_job *job);
@@ -249,13 +252,19 @@ bool core_read_wanted(const struct core *c, const struct lane *l);
 /* Rows of the gap are not in it any more; bytes is what they are counted for. */
 void core_leave_gap(struct core *c, struct lane *l, uint64_t rows, uint64_t bytes);
 
+/* core_held.c */
+/* The entry was lost: whoever waits for it is told by the commit that has it in the ledger. */
+void core_hold_call(struct core *c, struct entry *e);
+void core_held_in_commit(struct core *c);
+void core_held_landed(struct core *c, enum sl_code code);
+void core_held_close(struct core *c); /* there are no more commits */
+void core_held_free(struct core *c);  /* nobody is told */
+
 /* core_purge.c */
 bool core_purging(const struct core *c, const struct lane *l);
 /* A read that was out when the purge began has brought rows. */
 void core_purge_read(struct core *c, struct lane *l);
 void core_tick_purge(struct core *c, int64_t now);
-void core_purge_call(struct held_call **list, enum sl_code result); /* empties it */
-void core_purge_free(struct core *c);
 void core_purge_in_commit(struct core *c, struct disk_commit *commit);
 /* The commit came back; again: it failed, and is tried at once. */
 void core_purge_landed(struct core *c, const struct disk_job *job, bool again);

@@ -4,8 +4,6 @@
  * log stays short, and a crash in the middle leaves counters that fit the rows. No I/O. */
 #include "core_private.h"
 
-#include <stdlib.h>
-
 static bool concerns(const struct core *c, enum outbox_lane lane)
 {
     return c->purge.active && (c->purge.todo & 1u << lane) != 0;
@@ -26,39 +24,6 @@ static void enter(struct core *c, enum outbox_lane lane, uint64_t count)
     core_forget_soon(c, 0);
 }
 
-void core_purge_call(struct held_call **list, enum sl_code result)
-{
-    struct held_call *next;
-    for (struct held_call *call = *list; call; call = next) {
-        next = call->next;
-        *list = next;
-        if (call->fn)
-            call->fn(call->ctx, result);
-        free(call);
-    }
-}
-
-void core_purge_free(struct core *c)
-{
-    struct held_call **lists[] = { &c->held, &c->held_landing };
-    for (size_t i = 0; i < SL_ARRAY_LEN(lists); i++) {
-        for (struct held_call *call = *lists[i]; call; call = call->next)
-            call->fn = NULL;
-        core_purge_call(lists[i], SL_CLOSED);
-    }
-}
-
-/* Without memory it is called at once. */
-static void hold_call(struct core *c, struct entry *e)
-{
-    struct held_call *call = e->on_safe && !e->queued ? malloc(sizeof *call) : NULL;
-    if (!call)
-        return;
-    *call = (struct held_call){ e->on_safe, e->ctx, c->held };
-    c->held = call;
-    e->on_safe = NULL;
-}
-
 /* From the list's first untaken on, as far as numbers go. Publishers are not to send again, since
  * it was thrown away on purpose. */
 static void throw_away(struct core *c, struct entry *const *first, uint64_t to)
@@ -66,7 +31,7 @@ static void throw_away(struct core *c, struct entry *const *first, uint64_t to)
     while (*first && (*first)->number <= to && c->purge.left > 0) {
         struct entry *e = *first;
         enter(c, e->item.lane, 1);
-        hold_call(c, e);
+        core_hold_call(c, e);
         core_settle(c, e, SL_OK);
     }
 }
@@ -218,8 +183,6 @@ void core_tick_purge(struct core *c, int64_t now)
 void core_purge_in_commit(struct core *c, struct disk_commit *commit)
 {
     struct purge *p = &c->purge;
-    c->held_landing = c->held;
-    c->held = NULL;
     if (!p->active || !p->waits)
         return;
     p->waits = false;
@@ -233,15 +196,6 @@ void core_purge_in_commit(struct core *c, struct disk_commit *commit)
 void core_purge_landed(struct core *c, const struct disk_job *job, bool again)
 {
     struct purge *p = &c->purge;
-    if (job->code == SL_OK) {
-        core_purge_call(&c->held_landing, SL_OK);
-    } else { /* the next commit has the ledger as well */
-        struct held_call **last = &c->held;
-        while (*last)
-            last = &(*last)->next;
-        *last = c->held_landing;
-        c->held_landing = NULL;
-    }
     if (!p->landing)
         return;
     p->landing = false;

@@ -97,6 +97,14 @@ bool core_make_room(struct core *c, enum outbox_lane lane, uint32_t bytes)
     return true;
 }
 
+/* Lost as when_full says, and the disk can be told: its publisher has done its part. With
+ * OUTBOX_REFUSE it has not, and what memory has no room for may have some when it comes again. */
+bool core_gives_way(const struct core *c, enum outbox_loss why)
+{
+    return (why == OUTBOX_LOST_FULL || why == OUTBOX_LOST_NO_ROOM) &&
+           c->options.when_full != OUTBOX_REFUSE && core_writes(c);
+}
+
 static bool writing_works(const struct core *c)
 {
     return core_writes(c) && c->failures == 0;

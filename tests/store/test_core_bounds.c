@@ -53,12 +53,13 @@ static void when_full(void **state)
         rig_settle(&r);
     assert_int_equal(rig_put(&r, c->lane, "y", &told), c->accepted);
     rig_check(&r);
+    assert_int_equal(told.calls, 0); /* the ledger is not on the disk yet */
     rig_pass(&r, 5000);
     rig_check(&r);
     struct outbox_stats s = rig_stats(&r);
     assert_int_equal(told.calls, c->accepted);
     if (c->accepted)
-        assert_int_equal(told.result, c->kept ? SL_OK : SL_LIMIT);
+        assert_int_equal(told.result, SL_OK); /* kept, or in the ledger: not to be sent again */
     const struct outbox_lane_stats *loser = &s.lane[c->kept ? c->filled : c->lane];
     assert_int_equal(loser->loss[OUTBOX_LOST_FULL].count, c->accepted);
     assert_int_equal(loser->loss[OUTBOX_LOST_FULL].first_ms != 0, c->accepted);
@@ -76,10 +77,42 @@ static void too_large_for_the_whole_store(void **state)
     rig_start(&r);
     rig_must_put(&r, OUTBOX_ALERT, "x", NULL);
     assert_true(rig_put_sized(&r, OUTBOX_ALERT, "y", 1000, &told));
-    rig_settle(&r);
-    assert_int_equal(told.result, SL_LIMIT);
+    rig_pass(&r, 2000);
+    assert_int_equal(told.result, SL_OK);
+    assert_int_equal(rig_stats(&r).lane[OUTBOX_ALERT].lost, 1);
     assert_int_equal(rig_stats(&r).lane[OUTBOX_ALERT].waiting,
                      1); /* nothing was pushed out for it */
+    rig_check(&r);
+    rig_free(&r);
+}
+
+/* Its publisher is told by the commit that has the ledger: not before, and not by one that fails.
+ */
+static void who_gives_way_is_told_with_the_ledger(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct told told[3] = { 0 };
+    rig_init(&r);
+    r.options.max_bytes = rig_bytes_max(2 * ROW_BYTES);
+    r.options.when_full = OUTBOX_DROP_NEWEST;
+    rig_start(&r);
+    rig_must_put(&r, OUTBOX_NORMAL, "0", NULL);
+    rig_must_put(&r, OUTBOX_NORMAL, "1", NULL);
+    rig_settle(&r);
+    r.disk.commit_fails = SL_IO;
+    for (int i = 0; i < 2; i++)
+        rig_must_put(&r, OUTBOX_NORMAL, "late", &told[i]);
+    rig_pass(&r, 5000);
+    assert_int_equal(told[0].calls + told[1].calls, 0);
+    r.disk.commit_fails = SL_OK;
+    rig_pass(&r, 20000);
+    for (int i = 0; i < 2; i++)
+        assert_true(told[i].calls == 1 && told[i].result == SL_OK);
+    assert_int_equal(rig_stats(&r).lost_written, 2);
+    rig_must_put(&r, OUTBOX_NORMAL, "last", &told[2]);
+    rig_pass(&r, 300);
+    assert_true(told[2].calls == 1 && told[2].result == SL_OK);
     rig_check(&r);
     rig_free(&r);
 }
@@ -100,8 +133,8 @@ static void what_is_in_flight_is_not_dropped(void **state)
     (void)rig_take(&r, "3");
     struct told told = { 0 };
     rig_must_put(&r, OUTBOX_NORMAL, "4", &told); /* all is in flight: it is the new one's turn */
-    rig_settle(&r);
-    assert_int_equal(told.result, SL_LIMIT);
+    rig_pass(&r, 2000);
+    assert_int_equal(told.result, SL_OK);
     assert_int_equal(told.calls, 1);
     core_ack(r.core, first);
     rig_check(&r);
@@ -218,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(too_large_for_the_whole_store),
+        cmocka_unit_test(who_gives_way_is_told_with_the_ledger),
         cmocka_unit_test(what_is_in_flight_is_not_dropped),
         cmocka_unit_test(dropping_what_is_not_in_memory),
         cmocka_unit_test(a_burst_before_the_oldest_are_read),

@@ -69,9 +69,9 @@ struct outbox_options {
     uint32_t read_ahead;       /* messages read from disk ahead of sending; 0 means 256 */
 };
 
-/* What an accepted message is called back with, once: SL_OK when it is safe, SL_LIMIT when it was
- * refused or dropped before it was safe (when_full, memory bound), SL_CLOSED when the outbox closed
- * first. */
+/* What an accepted message is called back with, once: SL_OK when it is safe, or has given way as
+ * when_full says and the ledger has that on disk; SL_LIMIT when it was dropped before it was safe
+ * for another reason (age, memory bound); SL_CLOSED when the outbox closed first. */
 typedef void outbox_safe_fn(void *ctx, enum sl_code result);
 
 /* A message on its way out, lent to the sender between outbox_take() and one of ack, dead, or
