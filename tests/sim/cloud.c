@@ -231,7 +231,8 @@ static void note_identity(struct sim *s, uint32_t id, enum outbox_lane lane, uin
              (unsigned long long)m->number[lane], (unsigned long long)number);
     bool came_nameless =
         ((unsigned)m->nameless >> lane & 1u) != 0; /* over 3.1.1: this is a repeat of that */
-    must_say(number > c->last[lane] || s->reorders || came_nameless,
+    bool may_be_back = number <= c->back_to[lane];
+    must_say(number > c->last[lane] || s->reorders || came_nameless || may_be_back,
              "message %u (%s/%llu) came behind %llu", id, outbox_lane_name(lane),
              (unsigned long long)number, (unsigned long long)c->last[lane]);
     must(++c->seen_count < SIM_IDENTITIES / 2);
@@ -359,7 +360,8 @@ static uint8_t take_report(struct sim *s, const struct mqtt_publish *p)
     uint64_t number = c->version == MQTT_V5 ? identity(p, OUTBOX_ALERT) : 0;
     if (number > 0) {
         must(find_identity(c, OUTBOX_ALERT, number)->number == 0);
-        must(number > c->last[OUTBOX_ALERT] || s->reorders || report_has_number(s, number));
+        must(number > c->last[OUTBOX_ALERT] || s->reorders || number <= c->back_to[OUTBOX_ALERT] ||
+             report_has_number(s, number));
     }
     if (c->version == MQTT_V5 && sim_chance(s, s->faults.refused)) {
         s->reorders |= s->window > 1 || ++c->refused_in_a_row > 4;

@@ -237,8 +237,22 @@ static void wait_until_down(struct sim *s)
 }
 
 /* SIGTERM. */
+/* What was dropped, and is not deleted when the process ends, is there again in its next life: it
+ * comes behind what has been sent meanwhile. */
+static void note_undeleted(struct sim *s)
+{
+    struct outbox_stats o;
+    uint64_t lost = 0;
+    outbox_get_stats(s->gateway->outbox, &o);
+    for (int i = 0; i < OUTBOX_LANES; i++)
+        lost += o.lane[i].lost;
+    for (int i = 0; i < OUTBOX_LANES && lost > o.lost_written; i++)
+        s->cloud.back_to[i] = s->cloud.last[i];
+}
+
 static void stop(struct sim *s)
 {
+    note_undeleted(s);
     s->gateway->stopping = true;
     uv_close((uv_handle_t *)&s->gateway->second, NULL);
     broker_pause(s->gateway->broker);

@@ -99,7 +99,8 @@ struct cloud {
     struct link *conn; /* NULL: nobody is connected */
     enum mqtt_version version;
     struct sl_buf in;
-    uint64_t last[OUTBOX_LANES]; /* the highest number so far */
+    uint64_t last[OUTBOX_LANES];    /* the highest number so far */
+    uint64_t back_to[OUTBOX_LANES]; /* up to here what was dropped may have come back */
     struct sim_identity seen[SIM_IDENTITIES];
     uint32_t seen_count;
     bool subscribed;
