@@ -9,10 +9,11 @@
  * and publishers that wait cannot send more than they may have unacknowledged. */
 enum { HELD_MS = 250 };
 
-/* Without memory it is called at once. */
+/* Without memory, or without another commit, it is called at once. */
 void core_hold_call(struct core *c, struct entry *e)
 {
-    struct held_call *call = e->on_safe && !e->queued ? malloc(sizeof *call) : NULL;
+    bool may_be_told = e->on_safe && !e->queued && c->disk_state < CORE_ENDING;
+    struct held_call *call = may_be_told ? malloc(sizeof *call) : NULL;
     if (!call)
         return;
     *call = (struct held_call){ e->on_safe, e->ctx, NULL };
@@ -63,8 +64,8 @@ void core_held_in_commit(struct core *c)
 /* When it failed the next commit has the ledger as well. */
 void core_held_landed(struct core *c, enum sl_code code)
 {
-    if (code == SL_OK) {
-        call_all(&c->held_landing, SL_OK);
+    if (code == SL_OK || c->disk_state >= CORE_ENDING) { /* then there is no next one */
+        call_all(&c->held_landing, code == SL_OK ? SL_OK : SL_CLOSED);
         return;
     }
     struct held_call **last = &c->held_landing;

@@ -144,9 +144,15 @@ bool core_pressed(const struct core *c)
     return c->memory > c->options.memory_max_bytes / 2;
 }
 
+/* Above the mark, room is being made: by thinning, or by a read of what is to be dropped. */
+static bool makes_room(const struct core *c)
+{
+    return core_drops_oldest(c) && c->bytes > core_full_mark(c);
+}
+
 bool core_wants_slower(const struct core *c)
 {
-    return core_pressed(c) && writing_works(c);
+    return (core_pressed(c) || makes_room(c)) && writing_works(c);
 }
 
 /* Those that were let in before the disk was seen to be full. */
