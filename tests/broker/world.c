@@ -157,7 +157,8 @@ static void on_ack(struct actor *a, const struct mqtt_frame *f)
     must(a->expected_count > 0 && a->expected[0].type == f->type &&
          a->expected[0].packet_id == p.packet_id);
     for (unsigned i = 0; i < a->world->hold_count; i++)
-        must(a->world->holds[i].serial != a->expected[0].serial || p.reason >= 0x80);
+        must(a->world->holds[i].serial != a->expected[0].serial || p.reason >= 0x80 ||
+             a->world->holds[i].store_down);
     memmove(a->expected, a->expected + 1, --a->expected_count * sizeof a->expected[0]);
     if (f->type == MQTT_PUBREC && p.packet_id < PACKET_IDS) {
         a->name->received[p.packet_id] = p.reason < 0x80;
@@ -358,8 +359,8 @@ void actor_expect(struct actor *a, uint8_t type, uint16_t packet_id, uint16_t se
 static void hold(struct world *w, const struct sl_msg *m, struct broker_receipt *receipt)
 {
     if (receipt && w->hold_count < HOLDS_MAX)
-        w->holds[w->hold_count++] =
-            (struct hold){ broker_ack_hold(receipt), serial_of(sl_msg_payload(m)) };
+        w->holds[w->hold_count++] = (struct hold){ broker_ack_hold(receipt),
+                                                   serial_of(sl_msg_payload(m)), w->store.broken };
 }
 
 static void publish_from_inside(struct world *w, const struct sl_msg *m,

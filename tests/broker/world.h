@@ -47,6 +47,7 @@ struct owed {
 struct hold {
     struct broker_ack *ack;
     uint16_t serial;
+    bool store_down; /* its publish may be refused: then the next with its serial is another */
 };
 
 /* A SUBSCRIBE or UNSUBSCRIBE that is not answered. */
