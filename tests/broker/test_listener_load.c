@@ -87,26 +87,37 @@ static void slow_reader_stays(void **state)
     rig_close(&r);
 }
 
+/* Somebody who does not read what is published, until the socket takes no more; then another comes
+ * under the same name. Returns how many were published. */
+static unsigned taken_over_while_behind(struct rig *r, struct wire *w, struct wire *from,
+                                        struct wire *again)
+{
+    static char payload[50000];
+    unsigned sent = 0;
+    uint16_t port = broker_listener_port(listen_on(r, NULL, NULL));
+    wire_tcp(w, r, port, 4096);
+    wire_connect(w, MQTT_V5, "same");
+    wire_subscribe(w, MQTT_V5, "t", 0);
+    wire_tcp(from, r, port, 0);
+    wire_connect(from, MQTT_V311, "from");
+    while (find(r, "same")->unsent == 0) {
+        wire_publish(from, MQTT_V311, sl_bytes(payload, sizeof payload));
+        sent++;
+        wire_ping(from);
+    }
+    wire_tcp(again, r, port, 0);
+    wire_connect(again, MQTT_V5, "same");
+    return sent;
+}
+
 /* It is told why, but what is on the way to it first is not waited for longer than a moment. */
 static void closing_does_not_wait_for_a_reader(void **state)
 {
     (void)state;
     struct rig r;
     struct wire w, from, again;
-    static char payload[50000];
     rig_open(&r, NULL);
-    uint16_t port = broker_listener_port(listen_on(&r, NULL, NULL));
-    wire_tcp(&w, &r, port, 4096);
-    wire_connect(&w, MQTT_V5, "same");
-    wire_subscribe(&w, MQTT_V5, "t", 0);
-    wire_tcp(&from, &r, port, 0);
-    wire_connect(&from, MQTT_V311, "from");
-    while (find(&r, "same")->unsent == 0) {
-        wire_publish(&from, MQTT_V311, sl_bytes(payload, sizeof payload));
-        wire_ping(&from);
-    }
-    wire_tcp(&again, &r, port, 0);
-    wire_connect(&again, MQTT_V5, "same");
+    (void)taken_over_while_behind(&r, &w, &from, &again);
     assert_int_equal(r.broker->client_count, 3);
     rig_seconds(&r, 3);
     wire_wait_clients(&r, 2);
@@ -122,22 +133,8 @@ static void goodbye_follows_what_is_on_the_way(void **state)
     (void)state;
     struct rig r;
     struct wire w, from, again;
-    static char payload[50000];
     rig_open(&r, NULL);
-    uint16_t port = broker_listener_port(listen_on(&r, NULL, NULL));
-    wire_tcp(&w, &r, port, 4096);
-    wire_connect(&w, MQTT_V5, "same");
-    wire_subscribe(&w, MQTT_V5, "t", 0);
-    wire_tcp(&from, &r, port, 0);
-    wire_connect(&from, MQTT_V311, "from");
-    unsigned sent = 0;
-    while (find(&r, "same")->unsent == 0) {
-        wire_publish(&from, MQTT_V311, sl_bytes(payload, sizeof payload));
-        sent++;
-        wire_ping(&from);
-    }
-    wire_tcp(&again, &r, port, 0);
-    wire_connect(&again, MQTT_V5, "same");
+    unsigned sent = taken_over_while_behind(&r, &w, &from, &again);
     rig_seconds(&r, 1);
     while (sent-- > 0)
         (void)wire_next(&w, MQTT_PUBLISH);
