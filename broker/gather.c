@@ -21,14 +21,15 @@ static void judge_window(struct gather *g, uint64_t packets, uint64_t took_ns)
 {
     uint64_t rate = (packets - g->packets) * 1000000000u / took_ns;
     uint64_t reads = (uint64_t)g->inputs * 1000000000u / took_ns;
-    if (!g->on && g->rest > 0) {
+    if (reads < GATHER_BUSY / 2) { /* what comes next may be something else */
+        g->on = false;
+        g->rest = g->rest_next = 0;
+    } else if (!g->on && g->rest > 0) {
         g->rest--;
     } else if (!g->on) {
         g->on = reads >= GATHER_BUSY && g->inputs / GATHER_FEW < g->turns;
         g->rate = rate;
         g->won = g->lost = 0;
-    } else if (reads < GATHER_BUSY / 2) {
-        g->on = false;
     } else if (rate < g->rate / 2) {
         give_up(g);
     } else if (rate < g->rate - g->rate / 8) {

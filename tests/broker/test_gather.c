@@ -96,6 +96,20 @@ static void is_compared_anew(void **state)
     assert_true(delayed < 10000000000u / 20000 / 100);
 }
 
+/* Those that waited for answers made trials rare. After a pause that is forgotten. */
+static void a_pause_ends_the_rest(void **state)
+{
+    (void)state;
+    struct gather g = { 0 };
+    struct world w = { 1, 0, 0 };
+    (void)play(&g, &w, 60000, 60000, 1, true);
+    assert_true(g.rest > 10 || g.rest_next > 100);
+    w.now_ns += 1000000000u;
+    (void)play(&g, &w, 300, 50000, 1, false);
+    unsigned delayed = play(&g, &w, 1000, 50000, 1, false);
+    assert_true(delayed > 1000000000u / GATHER_NS / 2);
+}
+
 static void never_waits_longer_than_said(void **state)
 {
     (void)state;
@@ -112,7 +126,7 @@ static void never_waits_longer_than_said(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[sizeof cases / sizeof cases[0] + 4];
+    struct CMUnitTest tests[sizeof cases / sizeof cases[0] + 5];
     size_t n = 0;
     for (; n < sizeof cases / sizeof cases[0]; n++)
         tests[n] = (struct CMUnitTest){ .name = cases[n].name,
@@ -121,6 +135,7 @@ int main(void)
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_single_message_never_waits);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(what_is_there_already_does_not_wait);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(is_compared_anew);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_pause_ends_the_rest);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(never_waits_longer_than_said);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
