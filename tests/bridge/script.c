@@ -45,7 +45,7 @@ struct rig {
     size_t out_at, events_at;
     int64_t now;
     enum mqtt_version version;
-    char user[32], pass[32];
+    char user[64], pass[64];
     const char *line; /* under way, for messages */
 };
 
