@@ -17,20 +17,9 @@ static void give_up(struct gather *g)
 /* Gathered packets come in fewer reads: so reads say whether it is worth while, packets whether
  * anybody is slowed. What came before may have been something else altogether (the clients were
  * still connecting): so a trial that goes well is compared anew every two seconds. */
-static void judge_window(struct gather *g, uint64_t packets, uint64_t took_ns)
+static void judge_trial(struct gather *g, uint64_t rate)
 {
-    uint64_t rate = (packets - g->packets) * 1000000000u / took_ns;
-    uint64_t reads = (uint64_t)g->inputs * 1000000000u / took_ns;
-    if (reads < GATHER_BUSY / 2) { /* what comes next may be something else */
-        g->on = false;
-        g->rest = g->rest_next = 0;
-    } else if (!g->on && g->rest > 0) {
-        g->rest--;
-    } else if (!g->on) {
-        g->on = reads >= GATHER_BUSY && g->inputs / GATHER_FEW < g->turns;
-        g->rate = rate;
-        g->won = g->lost = 0;
-    } else if (rate < g->rate / 2) {
+    if (rate < g->rate / 2) {
         give_up(g);
     } else if (rate < g->rate - g->rate / 8) {
         if (++g->lost == LOST_ENOUGH)
@@ -40,6 +29,38 @@ static void judge_window(struct gather *g, uint64_t packets, uint64_t took_ns)
         g->on = false;
     } else {
         g->lost = 0;
+    }
+}
+
+static void judge_without(struct gather *g, uint64_t rate, uint64_t reads)
+{
+    if (g->rest > 0) {
+        g->rest--;
+        return;
+    }
+    g->on = reads >= GATHER_BUSY && g->inputs / GATHER_FEW < g->turns;
+    g->rate = rate;
+    g->won = g->lost = 0;
+}
+
+/* After a pause all begins anew, since what comes next may be something else. That few came during
+ * a trial is no pause: the trial may be the reason. */
+static bool is_pause(const struct gather *g, uint64_t reads, uint64_t took_ns)
+{
+    return took_ns > 2 * (uint64_t)GATHER_WINDOW_NS || (!g->on && reads < GATHER_BUSY / 2);
+}
+
+static void judge_window(struct gather *g, uint64_t packets, uint64_t took_ns)
+{
+    uint64_t rate = (packets - g->packets) * 1000000000u / took_ns;
+    uint64_t reads = (uint64_t)g->inputs * 1000000000u / took_ns;
+    if (is_pause(g, reads, took_ns)) {
+        g->on = false;
+        g->rest = g->rest_next = 0;
+    } else if (g->on) {
+        judge_trial(g, rate);
+    } else {
+        judge_without(g, rate, reads);
     }
 }
 

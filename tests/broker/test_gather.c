@@ -11,7 +11,8 @@
  * reads. `answers`: the peers send only when answered, so a wait costs reads; else they come all
  * the same and gather. Returns the turns that were delayed. */
 struct world {
-    uint64_t now_ns, owed_ns, packets;
+    uint64_t now_ns, owed_ns, packets,
+        late_ns; /* late: so much longer is each wait than asked for */
 };
 static unsigned play(struct gather *g, struct world *w, uint64_t ms, uint64_t every_ns,
                      uint32_t reads, bool answers)
@@ -20,6 +21,7 @@ static unsigned play(struct gather *g, struct world *w, uint64_t ms, uint64_t ev
     for (uint64_t end = w->now_ns + ms * 1000000u; w->now_ns < end;) {
         g->blocked = true;
         uint64_t wait = gather_turn(g, w->packets, w->now_ns);
+        wait += wait > 0 ? w->late_ns : 0;
         uint64_t step = wait > every_ns || (answers && wait > 0) ? wait + every_ns : every_ns;
         w->now_ns += step;
         w->owed_ns += step;
@@ -50,7 +52,7 @@ static void gathers(void **state)
 {
     const struct gather_case *c = *state;
     struct gather g = { 0 };
-    struct world w = { 1, 0, 0 };
+    struct world w = { .now_ns = 1 };
     (void)play(&g, &w, 10000, c->every_ns, c->reads, c->answers);
     unsigned delayed = play(&g, &w, 30000, c->every_ns, c->reads, c->answers);
     uint64_t turns = 30000000000u / (c->every_ns > GATHER_NS ? c->every_ns : GATHER_NS);
@@ -64,7 +66,7 @@ static void a_single_message_never_waits(void **state)
 {
     (void)state;
     struct gather g = { 0 };
-    struct world w = { 1, 0, 0 };
+    struct world w = { .now_ns = 1 };
     (void)play(&g, &w, 1000, 50000, 1, false);
     assert_true(g.on);
     w.now_ns += 1000000000u;
@@ -88,7 +90,7 @@ static void is_compared_anew(void **state)
 {
     (void)state;
     struct gather g = { 0 };
-    struct world w = { 1, 0, 0 };
+    struct world w = { .now_ns = 1 };
     (void)play(&g, &w, 500, 160000, 1, false);
     assert_true(g.on);
     (void)play(&g, &w, 4000, 20000, 10, true);
@@ -101,13 +103,24 @@ static void a_pause_ends_the_rest(void **state)
 {
     (void)state;
     struct gather g = { 0 };
-    struct world w = { 1, 0, 0 };
+    struct world w = { .now_ns = 1 };
     (void)play(&g, &w, 60000, 60000, 1, true);
     assert_true(g.rest > 10 || g.rest_next > 100);
     w.now_ns += 1000000000u;
     (void)play(&g, &w, 300, 50000, 1, false);
     unsigned delayed = play(&g, &w, 1000, 50000, 1, false);
     assert_true(delayed > 1000000000u / GATHER_NS / 2);
+}
+
+/* What a trial itself slows to fewer reads than are worth one has not paused: it is a failure. */
+static void a_slow_machine_does_not_slow_who_waits(void **state)
+{
+    (void)state;
+    struct gather g = { 0 };
+    struct world w = { .now_ns = 1, .late_ns = 400000 };
+    (void)play(&g, &w, 10000, 190000, 1, true);
+    unsigned delayed = play(&g, &w, 30000, 190000, 1, true);
+    assert_true(delayed < 30000000000u / 190000 / 20);
 }
 
 static void never_waits_longer_than_said(void **state)
@@ -126,7 +139,7 @@ static void never_waits_longer_than_said(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[sizeof cases / sizeof cases[0] + 5];
+    struct CMUnitTest tests[sizeof cases / sizeof cases[0] + 6];
     size_t n = 0;
     for (; n < sizeof cases / sizeof cases[0]; n++)
         tests[n] = (struct CMUnitTest){ .name = cases[n].name,
@@ -136,6 +149,7 @@ int main(void)
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(what_is_there_already_does_not_wait);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(is_compared_anew);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_pause_ends_the_rest);
+    tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_slow_machine_does_not_slow_who_waits);
     tests[n++] = (struct CMUnitTest)cmocka_unit_test(never_waits_longer_than_said);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
