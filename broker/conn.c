@@ -187,18 +187,23 @@ static void count_out(struct conn *n, size_t bytes)
     n->client.broker->stats.bytes_out += bytes;
 }
 
-/* As uv_try_write(). What is one piece, as most acknowledgements are, goes by send(): that spares
- * the kernel write()'s layers for files, 3% of all CPU time a message (sensors in bursts). */
-static int send_pieces(struct conn *n, const uv_buf_t *bufs, unsigned count)
+/* Bytes taken, 0 when it has to wait, or a UV_ error. What is one piece, as most acknowledgements
+ * are, goes by send(): that spares the kernel write()'s layers for files, 3% of all CPU time a
+ * message (sensors in bursts). */
+static int try_send(struct conn *n, const uv_buf_t *bufs, unsigned count)
 {
     uv_os_fd_t fd;
-    if (count > 1 || uv_fileno(&n->u.handle, &fd) != 0)
-        return uv_try_write(&n->u.stream, bufs, count);
     ssize_t sent;
-    do {
-        sent = send(fd, bufs[0].base, bufs[0].len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    return sent >= 0 ? (int)sent : uv_translate_sys_error(errno);
+    if (count > 1 || uv_fileno(&n->u.handle, &fd) != 0) {
+        sent = uv_try_write(&n->u.stream, bufs, count);
+    } else {
+        do {
+            sent = send(fd, bufs[0].base, bufs[0].len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        } while (sent < 0 && errno == EINTR);
+        if (sent < 0) /* ENOBUFS as in libuv: the kernel is short of memory for the moment */
+            sent = errno == ENOBUFS ? UV_EAGAIN : uv_translate_sys_error(errno);
+    }
+    return sent == UV_EAGAIN ? 0 : (int)sent;
 }
 
 static void flush_plain(struct conn *n)
@@ -213,9 +218,7 @@ static void flush_plain(struct conn *n)
             bufs[i] = uv_buf_init((char *)iov[i].ptr, (unsigned)iov[i].len);
             total += iov[i].len;
         }
-        int sent = send_pieces(n, bufs, count);
-        if (sent == UV_EAGAIN)
-            sent = 0;
+        int sent = try_send(n, bufs, count);
         if (sent < 0) {
             conn_close_now(n);
             return;
@@ -258,9 +261,7 @@ static bool encrypt_some(struct conn *n)
 static bool send_wire(struct conn *n)
 {
     uv_buf_t buf = uv_buf_init((char *)n->tls->wire.ptr, (unsigned)n->tls->wire.len);
-    int sent = uv_try_write(&n->u.stream, &buf, 1);
-    if (sent == UV_EAGAIN)
-        sent = 0;
+    int sent = try_send(n, &buf, 1);
     if (sent < 0) {
         conn_close_now(n);
         return false;
